@@ -1,0 +1,226 @@
+"""Every frame, both ways. One class a frame; `type` tells them apart; the docstring is its documentation.
+
+`task` and `attempt` together are the fence: an attempt is one assignment of one task to one agent, its id never comes
+again, and the hub checks both (and the agent behind the socket) in the statement that changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sidecar.wire.nouns import (
+    Brief,
+    Check,
+    Count,
+    Error,
+    Holding,
+    Host,
+    Id,
+    Identity,
+    Line,
+    Name,
+    Noun,
+    RepoRef,
+    Report,
+    Result,
+    Sandbox,
+    Seconds,
+    Sha,
+    Step,
+    Text64,
+    Text100,
+    Text200,
+    Verdict,
+    Word,
+)
+
+
+class Frame(Noun):
+    """`id` is the sender's own mark for this frame; an error frame that answers it repeats it in `about`."""
+
+    id: Text64 = ""
+
+
+class AboutAttempt(Frame):
+    task: Id
+    attempt: Id
+
+
+# --- sidecar -> hub ---------------------------------------------------------------------------------------------------
+
+
+class Hello(Frame):
+    """First frame of every connection: who I am, what I can do, what I hold and what I have not delivered yet."""
+
+    type: Literal["hello"] = "hello"
+    version: Count
+    software: Text100 = ""
+    executors: list[Word] = Field(default_factory=lambda: ["shell"], max_length=20)
+    capabilities: list[Word] = Field(default_factory=list, max_length=100)
+    sandbox: Sandbox = Sandbox(level="none")
+    host: Host = Host()
+    holding: list[Holding] = Field(default_factory=list, max_length=100)
+    undelivered: list[Holding] = Field(default_factory=list, max_length=1_000)
+
+
+class Heartbeat(Frame):
+    """I am alive and still working on these; renews their leases."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    holding: list[Holding] = Field(default_factory=list, max_length=100)
+
+
+class TaskAccepted(AboutAttempt):
+    """The assignment is in my journal; from here its lease is kept alive by heartbeats and progress."""
+
+    type: Literal["task.accepted"] = "task.accepted"
+
+
+class TaskProgress(AboutAttempt):
+    """A batch of live steps; `seq` counts batches of this attempt from 1, so that a resent one is known."""
+
+    type: Literal["task.progress"] = "task.progress"
+    seq: Id
+    steps: list[Step] = Field(max_length=200)
+
+
+class TaskBlocked(AboutAttempt):
+    """The work waits for something outside the agent's reach; the lease is still renewed by heartbeats."""
+
+    type: Literal["task.blocked"] = "task.blocked"
+    reason: Line
+
+
+class TaskUnblocked(AboutAttempt):
+    """The work goes on."""
+
+    type: Literal["task.unblocked"] = "task.unblocked"
+
+
+class TaskCompleted(AboutAttempt):
+    """Terminal: the work is done, its own checks ran, the branch is pushed. `reports` holds every run, oldest first."""
+
+    type: Literal["task.completed"] = "task.completed"
+    result: Result
+    reports: list[Report] = Field(default_factory=list, max_length=20)
+
+
+class TaskFailed(AboutAttempt):
+    """Terminal: the attempt did not succeed. `reports` tells what its checks found, if it came to that."""
+
+    type: Literal["task.failed"] = "task.failed"
+    error: Error
+    result: Result = Result()
+    reports: list[Report] = Field(default_factory=list, max_length=20)
+
+
+class TaskReleased(AboutAttempt):
+    """Terminal: handed back unfinished through no fault of the task (drain, cannot run it); not counted as a failure."""
+
+    type: Literal["task.released"] = "task.released"
+    error: Error
+
+
+FromSidecar = Annotated[
+    Hello
+    | Heartbeat
+    | TaskAccepted
+    | TaskProgress
+    | TaskBlocked
+    | TaskUnblocked
+    | TaskCompleted
+    | TaskFailed
+    | TaskReleased,
+    Field(discriminator="type"),
+]
+Terminal = TaskCompleted | TaskFailed | TaskReleased
+
+
+# --- hub -> sidecar ---------------------------------------------------------------------------------------------------
+
+
+class Welcome(Frame):
+    """Answer to hello. One verdict for each attempt the sidecar named, in holding or undelivered.
+
+    Heartbeats are due every `heartbeat_seconds` while work is held and every `idle_seconds` otherwise; a lease that was
+    not renewed for `lease_seconds` is lost, and the sidecar must stop that work itself before then.
+    """
+
+    type: Literal["welcome"] = "welcome"
+    version: Count
+    agent: Name
+    heartbeat_seconds: Seconds
+    idle_seconds: Seconds
+    lease_seconds: Seconds
+    verdicts: list[Verdict] = Field(default_factory=list, max_length=1_100)
+
+
+class TaskAssign(AboutAttempt):
+    """Work for you. Answer `task.accepted` once it is in your journal, or `task.released` if you cannot run it.
+
+    `executor` names how: `shell` runs `brief.command`; `verify` checks `commit` out afresh and only runs the checks.
+    `start` is the branch to begin from (the default branch when empty); `branch` is the only one you may push.
+    A failing check re-runs the work at most `max_fixes` times before the attempt fails.
+    """
+
+    type: Literal["task.assign"] = "task.assign"
+    generation: Id
+    executor: Word
+    brief: Brief
+    checks: list[Check] = Field(default_factory=list, max_length=50)
+    max_fixes: Count = 0
+    timeout_seconds: Seconds
+    lease_seconds: Seconds
+    repo: RepoRef | None = None
+    start: Text200 = ""
+    branch: Text200 = ""
+    commit: Sha | Literal[""] = ""
+    base: Sha | Literal[""] = ""
+    identity: Identity
+
+
+class TaskCancel(AboutAttempt):
+    """Somebody cancelled it: kill the work, keep what is worth keeping on the salvage ref, free the slot."""
+
+    type: Literal["task.cancel"] = "task.cancel"
+    reason: Line = ""
+
+
+class TaskDrop(AboutAttempt):
+    """This attempt is not yours any more; nothing you say of it changes anything. Stop it and forget it."""
+
+    type: Literal["task.drop"] = "task.drop"
+    reason: Word = "stale"
+
+
+class TaskSettled(AboutAttempt):
+    """Your terminal report is stored; clear it from the journal. Sent again for a report that is sent again."""
+
+    type: Literal["task.settled"] = "task.settled"
+    outcome: Word
+
+
+class HeartbeatAck(Frame):
+    """The leases of `renewed` run for another `lease_seconds` from when you sent the heartbeat."""
+
+    type: Literal["heartbeat.ack"] = "heartbeat.ack"
+    renewed: list[Id] = Field(default_factory=list, max_length=100)
+    lease_seconds: Seconds
+
+
+class ErrorFrame(Frame):
+    """Something you sent was not understood or not allowed; `about` repeats that frame's id, if it had one."""
+
+    type: Literal["error"] = "error"
+    code: Word
+    message: Line
+    about: Text64 = ""
+    errors: list[Line] = Field(default_factory=list, max_length=20)
+
+
+FromHub = Annotated[
+    Welcome | TaskAssign | TaskCancel | TaskDrop | TaskSettled | HeartbeatAck | ErrorFrame,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,209 @@
+"""What frames are made of: the brief of a task, checks, reports and results. Plain frozen values.
+
+Every string and list has a limit, so that one frame can never carry an unbounded thing into the hub. Statuses do not
+live here: a frame says what happened, the hub decides what that means.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL refuses NUL in text; a command's output may well hold one."""
+    return text.replace("\x00", "\ufffd")
+
+
+# Strings of at most so many characters that every database can store.
+Text64 = Annotated[str, StringConstraints(max_length=64), AfterValidator(_storable)]
+Text100 = Annotated[str, StringConstraints(max_length=100), AfterValidator(_storable)]
+Text150 = Annotated[str, StringConstraints(max_length=150), AfterValidator(_storable)]
+Text200 = Annotated[str, StringConstraints(max_length=200), AfterValidator(_storable)]
+Text500 = Annotated[str, StringConstraints(max_length=500), AfterValidator(_storable)]
+Text1000 = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_storable)]
+Text2000 = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_storable)]
+Text4000 = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_storable)]
+Text10000 = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_storable)]
+Text60000 = Annotated[str, StringConstraints(max_length=60_000), AfterValidator(_storable)]
+
+Name = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Word = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+/-]*$")]
+Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+Line = Text2000
+Tail = Text60000
+
+
+class Noun(BaseModel):
+    """Frozen, and tolerant of fields a newer peer adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+CheckType = Literal["file_exists", "command_succeeds", "tests_pass", "git_clean", "diff_contains", "no_secrets"]
+CheckStatus = Literal["pass", "fail", "error", "timeout"]
+
+
+class Check(Noun):
+    """One mechanical proof that the work is done; `target` is a path, a command, a pattern, or "auto"."""
+
+    type: CheckType
+    target: Text2000 = ""
+    description: Text500 = ""
+    timeout_seconds: Seconds = 120.0
+
+
+class CheckResult(Noun):
+    """How one check ended. `output` is the tail of what it printed; `duration_ms` is wall time."""
+
+    type: CheckType
+    target: Text2000 = ""
+    description: Text500 = ""
+    status: CheckStatus
+    output: Text10000 = ""
+    duration_ms: Count = 0
+
+
+class Report(Noun):
+    """One run of all checks of a task, bound to the commit and tree it looked at.
+
+    `status` is the worst of the checks (error over timeout over fail over pass). `base`, `commit` and `tree` are empty
+    for a task without a repository.
+    """
+
+    status: CheckStatus
+    checks: list[CheckResult] = Field(default_factory=list, max_length=50)
+    base: Sha | Literal[""] = ""
+    commit: Sha | Literal[""] = ""
+    tree: Sha | Literal[""] = ""
+    sandbox: Word = "none"
+    duration_ms: Count = 0
+
+
+class DiffStat(Noun):
+    """Size of a change as the sidecar saw it; the hub computes its own from the pushed objects."""
+
+    files: Count = 0
+    added: Count = 0
+    deleted: Count = 0
+
+
+class Result(Noun):
+    """What an attempt produced, whatever its end. Tokens by class; cost in micro-USD; durations in milliseconds."""
+
+    executor: Word = "shell"
+    summary: Text2000 = ""
+    output: Tail = ""
+    exit_code: int | None = Field(default=None, ge=-255, le=255)
+    stop_reason: Word | Literal[""] = ""
+    runs: Count = 1
+    duration_ms: Count = 0
+    base: Sha | Literal[""] = ""
+    commit: Sha | Literal[""] = ""
+    tree: Sha | Literal[""] = ""
+    branch: Text200 = ""
+    diff: DiffStat = DiffStat()
+    model: Text200 = ""
+    tokens: dict[Word, Count] = Field(default_factory=dict, max_length=16)
+    cost_microusd: Count = 0
+
+
+class Error(Noun):
+    """Why an attempt did not succeed: a stable code for machines, a sentence for people."""
+
+    code: Word
+    message: Text4000 = ""
+
+
+class RepoRef(Noun):
+    """Where the work happens. `path` is relative to the hub's base URL: `/git/<slug>.git`."""
+
+    slug: Name
+    path: Text200
+    default_branch: Text200 = "main"
+
+
+class FileHint(Noun):
+    path: Text500
+    reason: Text500 = ""
+
+
+class Previous(Noun):
+    """What an earlier attempt at the same task left behind: how it ended and what failed. Quoted data, size-capped."""
+
+    attempt: Id
+    outcome: Word
+    error: Text4000 = ""
+    failed_checks: list[CheckResult] = Field(default_factory=list, max_length=20)
+
+
+class Remark(Noun):
+    """A reviewer's comment that this attempt has to answer."""
+
+    author: Text150
+    body: Text10000
+    path: Text500 = ""
+
+
+class Brief(Noun):
+    """Everything an executor may know of the task. Handed to commands as a JSON file, never through a shell template."""
+
+    title: Text200
+    description: Text10000 = ""
+    command: Text10000 = ""
+    success_criteria: list[Text1000] = Field(default_factory=list, max_length=50)
+    file_hints: list[FileHint] = Field(default_factory=list, max_length=100)
+    previous: list[Previous] = Field(default_factory=list, max_length=10)
+    remarks: list[Remark] = Field(default_factory=list, max_length=50)
+
+
+class Identity(Noun):
+    """Who the commits of an attempt are by."""
+
+    name: Text100
+    email: Text200
+
+
+class Holding(Noun):
+    """One attempt that the sidecar has in hand, or whose terminal report it has not delivered yet."""
+
+    task: Id
+    attempt: Id
+
+
+class Verdict(Noun):
+    """The hub's answer to a Holding: go on with it, or drop it because it is somebody else's or over."""
+
+    task: Id
+    attempt: Id
+    verdict: Literal["continue", "drop"]
+    reason: Word = "ok"
+
+
+class Sandbox(Noun):
+    """How commands are confined on this machine: `bubblewrap`, `off` (the operator opted out) or `none` (refuses work)."""
+
+    level: Literal["bubblewrap", "off", "none"]
+    detail: Text500 = ""
+    enforced: list[Word] = Field(default_factory=list, max_length=20)
+
+
+class Host(Noun):
+    """Facts of the machine, for display and for later routing."""
+
+    hostname: Text200 = ""
+    system: Text200 = ""
+    cpus: Count = 0
+    memory_bytes: Count = 0
+
+
+class Step(Noun):
+    """One line of live progress. `at_ms` counts from the attempt's start."""
+
+    at_ms: Count
+    kind: Literal["phase", "output", "tool", "check", "note"]
+    text: Line
