@@ -1,0 +1,1 @@
+"""The project: settings and the four doors (urls, sockets, schedules, reactions)."""

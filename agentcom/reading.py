@@ -1,0 +1,59 @@
+"""Turns two URLs and a file into Django's settings: the database, the channel layer, the secret key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+
+SQLITE_PRAGMAS = (
+    # WAL lets readers go on while one writes; FULL syncs the log at every commit, so that what was answered is on disk.
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=15000; PRAGMA temp_store=MEMORY;"
+    "PRAGMA cache_size=-32000; PRAGMA journal_size_limit=67108864;"
+)
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's DATABASES entry for `url`; raises ImproperlyConfigured when it cannot be read."""
+    config: dict[str, Any] = environ.Env.db_url_config(url)
+    if config.get("ENGINE", "").endswith("sqlite3"):
+        name = config["NAME"]
+        if name != ":memory:":
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+        config["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS, "timeout": 15}
+        config["CONN_MAX_AGE"] = None
+    else:
+        config["CONN_MAX_AGE"] = 600
+        config["CONN_HEALTH_CHECKS"] = True
+        config.setdefault("OPTIONS", {})["connect_timeout"] = 5
+    return config
+
+
+def channel_layer(redis_url: str) -> dict[str, Any]:
+    """Channels' pub/sub layer on Redis; without a URL (tests, one-off commands) one that lives in this process."""
+    if not redis_url:
+        return {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    # redis-py ends a blocking read after its socket timeout, and a small pool loses group members in a mass disconnect.
+    host = {"address": redis_url, "socket_timeout": None, "max_connections": 4096}
+    return {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [host]}}
+
+
+def secret_key(given: str, file: Path) -> str:
+    """The key that signs sessions: from the environment, else from `file`, which is made on first use (mode 0600)."""
+    if given:
+        return given
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
+        out.write(secrets.token_urlsafe(50))
+    with contextlib.suppress(FileExistsError):  # another process made it first; then that one counts
+        os.link(draft, file)
+    draft.unlink()
+    return file.read_text(encoding="ascii").strip()

@@ -1,0 +1,201 @@
+"""Every setting of the hub, read from the environment; each has a default that is safe on one's own machine.
+
+Names in the environment begin with AGENTCOM_, except the two that every host provides: DATABASE_URL and REDIS_URL.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+from agentcom.reading import channel_layer, database, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DATA_DIR = Path(env.str("AGENTCOM_DATA_DIR", default=str(BASE_DIR / "data"))).resolve()
+DEBUG = env.bool("AGENTCOM_DEBUG", default=False)
+SECRET_KEY = secret_key(env.str("AGENTCOM_SECRET_KEY", default=""), DATA_DIR / "secret_key")
+ALLOWED_HOSTS = env.list("AGENTCOM_ALLOWED_HOSTS", default=["*"])
+BASE_URL = env.str("AGENTCOM_BASE_URL", default="")
+"""How people and agents reach the hub, such as https://hub.example; taken from the request when empty."""
+
+HTTPS = env.bool("AGENTCOM_HTTPS", default=BASE_URL.startswith("https://"))
+CSRF_TRUSTED_ORIGINS = [BASE_URL] if BASE_URL else []
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "django_q",
+    "apps.events",
+    "apps.repos",
+    "apps.agents",
+    "apps.tasks",
+    "apps.forge",
+    "apps.ops",
+    "apps.gateway",
+    "apps.dashboard",
+    "apps.demo",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "agentcom.urls"
+ASGI_APPLICATION = "agentcom.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'hub.sqlite3'}")
+DATABASES = {"default": database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.str("REDIS_URL", default="")
+CHANNEL_LAYERS = {"default": channel_layer(REDIS_URL)}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy in front does that; behind it every request looks like plain HTTP
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+
+# --- language and files -----------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+
+# --- REST -------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.agents.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.agents.permissions.Nobody"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.events.parsing.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.events.refused.answer",
+    "DEFAULT_PAGINATION_CLASS": "apps.events.paging.Pages",
+    "PAGE_SIZE": 50,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AgentCom",
+    "DESCRIPTION": "Ideas enter a queue and come out as reviewed, merged pull requests.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["apps.agents.permissions.Anybody"],
+}
+
+# --- background jobs (docs/decisions/jobs.md) -------------------------------------------------------------------------
+
+Q_CLUSTER = {
+    "name": "default",
+    "label": "Jobs",
+    "orm": "default",
+    "broker_class": "apps.ops.broker.Doorbell",
+    "workers": env.int("AGENTCOM_JOB_WORKERS", default=1),
+    "queue_limit": env.int("AGENTCOM_JOB_WORKERS", default=1),  # a prefetched job's retry clock is already running
+    "bulk": 1,
+    "timeout": 120,
+    "retry": 180,
+    "max_attempts": 5,
+    "save_limit": -1,  # pruned by our own job; the built-in pruning costs a count per job
+    "catch_up": False,
+    "poll": 1.0,
+    "time_zone": "UTC",
+    "ALT_CLUSTERS": {"thinking": {"timeout": 900, "retry": 1000}},
+}
+
+REACTIONS = "agentcom.reactions.REACTIONS"
+
+# --- how AgentCom works -----------------------------------------------------------------------------------------------
+
+LEASES = {
+    "assigned": timedelta(seconds=env.float("AGENTCOM_LEASE_ASSIGNED_SECONDS", default=20)),
+    "working": timedelta(seconds=env.float("AGENTCOM_LEASE_WORKING_SECONDS", default=20)),
+    "blocked": timedelta(seconds=env.float("AGENTCOM_LEASE_BLOCKED_SECONDS", default=20)),
+}
+HEARTBEAT_SECONDS = env.float("AGENTCOM_HEARTBEAT_SECONDS", default=5)
+IDLE_HEARTBEAT_SECONDS = env.float("AGENTCOM_IDLE_HEARTBEAT_SECONDS", default=20)
+SWEEP_SECONDS = env.float("AGENTCOM_SWEEP_SECONDS", default=2)
+"""How often each web process looks for lapsed leases and unmatched work; the clock's sweep is behind it."""
+
+LANE_PATIENCE = timedelta(seconds=env.float("AGENTCOM_LANE_PATIENCE_SECONDS", default=600))
+"""Anti-starvation: a task goes before any task of the next higher lane that came this much later."""
+
+RETRY_BACKOFF = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_SECONDS", default=10))
+RETRY_BACKOFF_MAX = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_MAX_SECONDS", default=600))
+MAX_RECLAIMS = env.int("AGENTCOM_MAX_RECLAIMS", default=5)
+QUEUE_TTL = timedelta(seconds=env.float("AGENTCOM_QUEUE_TTL_SECONDS", default=0))
+"""A task that no agent took for so long is buried; zero, the default, keeps it for ever."""
+
+MAX_PUSH_BYTES = env.int("AGENTCOM_MAX_PUSH_BYTES", default=200 * 1024 * 1024)
+MAX_FILE_BYTES = env.int("AGENTCOM_MAX_FILE_BYTES", default=20 * 1024 * 1024)
+MAX_PUSH_FILES = env.int("AGENTCOM_MAX_PUSH_FILES", default=5_000)
+ENROLMENT_CODE_LIFETIME = timedelta(minutes=10)
+LOGIN_LINK_LIFETIME = timedelta(hours=12)
+TOKEN_OVERLAP = timedelta(minutes=10)
+RETENTION = timedelta(days=env.float("AGENTCOM_RETENTION_DAYS", default=90))
+LOCAL_REPOSITORIES = env.bool("AGENTCOM_LOCAL_REPOSITORIES", default=True)
+"""Whether an operator may register a repository by a path on the hub's own disk."""
+
+LOG_FORMAT = env.str("AGENTCOM_LOG_FORMAT", default="console")
+LOG_LEVEL = env.str("AGENTCOM_LOG_LEVEL", default="INFO")
+LOGGING_CONFIG = "apps.events.logs.configure"
+LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}

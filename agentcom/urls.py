@@ -1,0 +1,10 @@
+"""Every path of the hub that is not a socket or git (see sockets.py)."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]

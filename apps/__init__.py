@@ -1,0 +1,1 @@
+"""The rooms of the hub; they look down only (docs/house.md)."""
