@@ -1,0 +1,1 @@
+"""How anything changes, is remembered and is told."""

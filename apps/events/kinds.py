@@ -1,0 +1,60 @@
+"""Every event the hub can record, one sentence each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The value is what is stored; `meaning` is the sentence shown to people."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Kind:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    TASK_SUBMITTED = "task.submitted", "Somebody handed in a task."
+    TASK_READY = "task.ready", "The last prerequisite is completed; the task joined the queue."
+    TASK_WAITING = "task.waiting", "Somebody made the task wait for another one."
+    TASK_ASSIGNED = "task.assigned", "The task was matched with an agent and pushed to it."
+    TASK_ACCEPTED = "task.accepted", "The agent has the task in its journal and works on it."
+    TASK_BLOCKED = "task.blocked", "The agent waits for something outside its reach."
+    TASK_UNBLOCKED = "task.unblocked", "The agent goes on."
+    TASK_COMPLETED = "task.completed", "The work is done and its checks passed."
+    TASK_RETRIED = "task.retried", "An attempt failed; the task is back in the queue with what failed."
+    TASK_RECLAIMED = "task.reclaimed", "The agent fell silent; the task was taken back."
+    TASK_RELEASED = "task.released", "The agent handed the task back unfinished."
+    TASK_BURIED = "task.buried", "No attempts are left; the task lies in the dead letter with its evidence."
+    TASK_CANCELLED = "task.cancelled", "Somebody cancelled the task."
+    TASK_REVIVED = "task.revived", "Somebody took the task out of the dead letter."
+    TASK_STRANDED = "task.stranded", "A prerequisite was buried or cancelled; a person has to decide."
+    TASK_UNSTRANDED = "task.unstranded", "The prerequisite is back on its way."
+    TASK_SALVAGED = "task.salvaged", "What an ended attempt left in its work tree was saved on a ref."
+
+    AGENT_ENROLLED = "agent.enrolled", "A machine joined with an enrolment code."
+    AGENT_JOINED = "agent.joined", "The agent's sidecar connected."
+    AGENT_LEFT = "agent.left", "The agent's connection ended."
+    AGENT_PAUSED = "agent.paused", "An operator paused the agent."
+    AGENT_RESUMED = "agent.resumed", "An operator let the agent work again."
+    TOKEN_MINTED = "token.minted", "A token was made."
+    TOKEN_REVOKED = "token.revoked", "A token was revoked."
+    TOKEN_ROTATED = "token.rotated", "A token was replaced; the old one works for the overlap."
+
+    REPO_ADDED = "repo.added", "A repository was registered."
+    REPO_CHANGED = "repo.changed", "An operator changed a repository's settings."
+    REPO_SYNCED = "repo.synced", "The mirror took over what is new upstream."
+    REPO_SYNC_FAILED = "repo.sync_failed", "The mirror could not be brought up to date."
+
+    PULL_OPENED = "pull.opened", "A pull request was opened."
+    PULL_UPDATED = "pull.updated", "New work was pushed to the pull request's branch."
+    PULL_VERIFYING = "pull.verifying", "The hub asked for the checks to be repeated on a clean checkout."
+    PULL_VERIFIED = "pull.verified", "The checks passed on a clean checkout of exactly this tree."
+    PULL_REFUTED = "pull.refuted", "The checks did not pass on a clean checkout."
+    PULL_COMMENTED = "pull.commented", "Somebody commented."
+    PULL_APPROVED = "pull.approved", "A person approved."
+    PULL_CHANGES_REQUESTED = "pull.changes_requested", "A person asked for changes; they went back as work."
+    PULL_MERGED = "pull.merged", "A person merged the pull request."
+    PULL_CLOSED = "pull.closed", "The pull request was closed without merging."
