@@ -1,0 +1,1 @@
+"""Who works, and who may: agents, tokens, enrolment, presence."""

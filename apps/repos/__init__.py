@@ -1,0 +1,1 @@
+"""Where work happens: registered repositories, their bare mirrors, and facts computed from their objects."""
