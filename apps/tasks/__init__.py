@@ -1,0 +1,1 @@
+"""The work: tasks, attempts at them, and who gets which."""

@@ -1,0 +1,204 @@
+"""What people and other rooms do with tasks: submit, cancel, revive, and say what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.events.kinds import Kind
+from apps.events.log import hint, record, transition
+from apps.events.refused import Refused
+from apps.repos.models import Repo
+from apps.tasks import dependencies, wake
+from apps.tasks.attempts import Fence, bury, watchers
+from apps.tasks.complexity import classify
+from apps.tasks.dependencies import LOST, in_line
+from apps.tasks.lifecycle import Outcome, TaskStatus
+from apps.tasks.models import Attempt, Dependency, Lane, Task, Work
+from apps.tasks.routing import route
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Everything that can be asked for. Checked for form by the edge, for sense by `submit`."""
+
+    title: str
+    description: str = ""
+    command: str = ""
+    work: Work = Work.CHANGE
+    lane: int = Lane.NORMAL
+    repo: Repo | None = None
+    capabilities: Sequence[str] = ()
+    target: Agent | None = None
+    avoid: Agent | None = None
+    tier: str = ""
+    checks: Sequence[Mapping[str, Any]] = ()
+    success_criteria: Sequence[str] = ()
+    file_hints: Sequence[Mapping[str, Any]] = ()
+    remarks: Sequence[Mapping[str, Any]] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    depends_on: Sequence[int] = ()
+    start: str = ""
+    branch: str = ""
+    base: str = ""
+    commit: str = ""
+    max_attempts: int = 3
+    max_fixes: int = 0
+    timeout_seconds: float = 600
+    complete_by: datetime | None = None
+    idempotency_key: str | None = None
+
+
+def submit(wanted: Submission, *, by: str) -> tuple[Task, bool]:
+    """Take a task into the queue. With a known idempotency key: the task that has it, and False.
+
+    Raises Invalid for prerequisites that do not exist.
+    """
+    if wanted.idempotency_key and (known := _known(wanted.idempotency_key)):
+        return known, False
+    try:
+        with transaction.atomic():
+            return _submit(wanted, by), True
+    except IntegrityError:  # the same key came in twice at once; the other one won
+        if wanted.idempotency_key and (known := _known(wanted.idempotency_key)):
+            return known, False
+        raise
+
+
+def _known(key: str) -> Task | None:
+    return Task.objects.filter(idempotency_key=key).first()
+
+
+def _submit(wanted: Submission, by: str) -> Task:
+    before = dependencies.lock_prerequisites(wanted.depends_on)
+    missing = [task for task in before if task.status != TaskStatus.COMPLETED]
+    task = _task(wanted, by)
+    if missing:
+        task.status = TaskStatus.WAITING
+        task.stranded = any(other.status in LOST for other in missing)
+    else:
+        task.status = TaskStatus.QUEUED
+        for name, value in in_line(task).items():
+            setattr(task, name, value)
+    task.save(force_insert=True)
+    if before:
+        Dependency.objects.bulk_create([Dependency(task=task, prerequisite=other) for other in before])
+    record(Kind.TASK_SUBMITTED, task, tell=watchers(task.pk), actor=by, lane=Lane(task.lane).label.lower())
+    if not missing:
+        wake.match_after_commit()
+    return task
+
+
+def _task(wanted: Submission, by: str) -> Task:
+    guess = classify(
+        f"{wanted.title}\n{wanted.description}",
+        files=len(wanted.file_hints),
+        checks=len(wanted.checks),
+        tag=wanted.tier,
+    )
+    chosen = route(kind=wanted.work, command=wanted.command, tier=guess.tier)
+    return Task(
+        title=wanted.title,
+        description=wanted.description,
+        command=wanted.command,
+        work=wanted.work,
+        lane=wanted.lane,
+        repo=wanted.repo,
+        capabilities=sorted(set(wanted.capabilities)),
+        target=wanted.target,
+        avoid=wanted.avoid,
+        executor=chosen.executor,
+        tier=guess.tier.value,
+        complexity={
+            "confidence": guess.confidence,
+            "reason": guess.reason,
+            "explicit": guess.explicit,
+            "route": chosen.reason,
+        },
+        checks=[dict(check) for check in wanted.checks],
+        success_criteria=list(wanted.success_criteria),
+        file_hints=[dict(hint) for hint in wanted.file_hints],
+        remarks=[dict(remark) for remark in wanted.remarks],
+        metadata=dict(wanted.metadata),
+        start=wanted.start,
+        branch=wanted.branch,
+        base=wanted.base,
+        commit=wanted.commit,
+        max_attempts=wanted.max_attempts,
+        max_fixes=wanted.max_fixes,
+        timeout_seconds=wanted.timeout_seconds,
+        complete_by=wanted.complete_by,
+        idempotency_key=wanted.idempotency_key or None,
+        submitted_by=by,
+    )
+
+
+@transaction.atomic
+def cancel(task: Task, *, by: str, reason: str = "") -> None:
+    """Stop it, whatever it is doing; the record stays. Refused when it has ended already."""
+    if task.is_final:
+        raise Refused("task_ended", f"The task is {task.status} already.", task=task.pk)
+    holder = _close_attempt(task, Outcome.CANCELLED, reason or f"Cancelled by {by}.")
+    tell = [*watchers(task.pk, holder), "needs-you"]
+    forge = bool(task.metadata.get("pull_request"))
+    changes = {"finished_at": Now(), "demand": None, "not_before": None, "stranded": False}
+    transition(
+        task, TaskStatus.CANCELLED, Kind.TASK_CANCELLED, set=changes, tell=tell, actor=by, reason=reason, forge=forge
+    )
+    dependencies.strand(task)
+    wake.match_after_commit()
+
+
+@transaction.atomic
+def expire(task: Task, reason: str) -> None:
+    """Its time is up: end what runs and bury it."""
+    _close_attempt(task, Outcome.CANCELLED, reason)
+    bury(task, reason, set={"last_error": reason, "stranded": False})
+    wake.match_after_commit()
+
+
+def _close_attempt(task: Task, outcome: Outcome, error: str) -> int | None:
+    """End the open attempt, if there is one; the id of the agent that had it, which is told to stop."""
+    attempt = Attempt.objects.open().filter(task=task).first()
+    if attempt is None:
+        return None
+    Fence(task.pk, attempt.pk, attempt.agent_id).close(outcome, error_code=outcome.value, error=error)
+    hint(f"agent.{attempt.agent_id}")
+    return attempt.agent_id
+
+
+@transaction.atomic
+def revive(task: Task, *, by: str) -> None:
+    """Out of the dead letter, with fresh attempts, at the end of its line."""
+    if task.status != TaskStatus.DEAD:
+        raise Refused("task_not_dead", f"Only a dead task can be retried; this one is {task.status}.", task=task.pk)
+    dependencies.lock_prerequisites(task.prerequisites.values_list("prerequisite", flat=True))
+    fresh: dict[str, Any] = {"failures": 0, "reclaims": 0, "finished_at": None, "complete_by": None}
+    unmet = Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED)
+    if unmet.exists():
+        fresh["stranded"] = unmet.filter(prerequisite__status__in=LOST).exists()
+        transition(task, TaskStatus.WAITING, Kind.TASK_REVIVED, set=fresh, tell=watchers(task.pk), actor=by)
+    else:
+        fresh |= in_line(task)
+        transition(task, TaskStatus.QUEUED, Kind.TASK_REVIVED, set=fresh, tell=watchers(task.pk), actor=by)
+        wake.match_after_commit()
+    dependencies.unstrand(task)
+
+
+@transaction.atomic
+def add_prerequisite(task: Task, prerequisite: int, *, by: str) -> None:
+    """Make a task that has not started wait for another. Raises Invalid for an unknown one or a circle."""
+    dependencies.add(task, prerequisite)
+
+
+@transaction.atomic
+def drop_prerequisite(task: Task, prerequisite: int, *, by: str) -> None:
+    """Let the task go without that one; how an operator frees a stranded task."""
+    dependencies.drop(task, prerequisite)
+    wake.match_after_commit()

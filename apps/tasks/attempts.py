@@ -1,0 +1,266 @@
+"""What happens to an attempt: assigned, accepted, renewed, ended. Every verb checks the fence in its first statement.
+
+The fence is task, attempt and agent together, in the WHERE. Whoever is too late changes nothing and gets Stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Stale
+from apps.repos.models import Repo
+from apps.tasks import dependencies, queue, retry, wake
+from apps.tasks.branches import branch_for
+from apps.tasks.lifecycle import Outcome, TaskStatus
+from apps.tasks.matching import Pair
+from apps.tasks.models import Attempt, ProgressBatch, Task, Work
+from apps.tasks.verdict import judge, summary
+
+DASHBOARD = "dashboard"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Who speaks of what. All three must be true of one open attempt, or nothing happens."""
+
+    task: int
+    attempt: int
+    agent: int
+
+    def close(self, outcome: Outcome, **facts: Any) -> None:
+        """End the attempt; raises Stale when it is not open, or not this agent's, or not of this task."""
+        rows = Attempt.objects.open().filter(pk=self.attempt, task=self.task, agent=self.agent)
+        if not rows.update(outcome=outcome, ended_at=Now(), **facts):
+            raise Stale("attempt_over", "This attempt is not open any more.")
+
+    def renew(self, stage: str, **facts: Any) -> None:
+        """Keep the attempt's lease alive for another turn of `stage`; raises Stale as `close` does."""
+        rows = Attempt.objects.open().filter(pk=self.attempt, task=self.task, agent=self.agent)
+        if not rows.update(lease_until=Now() + settings.LEASES[stage], **facts):
+            raise Stale("attempt_over", "This attempt is not open any more.")
+
+
+def watchers(task: int, agent: int | None = None) -> list[str]:
+    """The channel groups to hint to when `task`, held by `agent`, changed."""
+    return [DASHBOARD, f"task.{task}", *([f"agent.{agent}"] if agent is not None else [])]
+
+
+def assign(pair: Pair) -> Attempt:
+    """Give the task to the agent: one open attempt each, or Stale and nothing happened."""
+    try:
+        with transaction.atomic():
+            return _assign(pair)
+    except IntegrityError as taken:
+        raise Stale("agent_taken", "The agent got another task in this moment.") from taken
+
+
+def _assign(pair: Pair) -> Attempt:
+    task = Task.objects.select_related("repo").get(pk=pair.head.task)
+    if task.repo is not None:
+        _check_room(task.repo)
+    transition(
+        task,
+        TaskStatus.ASSIGNED,
+        Kind.TASK_ASSIGNED,
+        set={"demand": None, "not_before": None, "generation": pair.head.generation + 1},
+        where={"generation": pair.head.generation, "demand__isnull": False},
+        tell=watchers(task.pk, pair.worker.id),
+        agent=pair.worker.name,
+        generation=pair.head.generation + 1,
+    )
+    attempt = Attempt.objects.create(
+        task=task,
+        agent_id=pair.worker.id,
+        repo=task.repo,
+        generation=task.generation,
+        lease_until=Now() + settings.LEASES["assigned"],
+        branch=branch_for(task, pair.worker.name) if task.repo_id and task.work == Work.CHANGE else "",
+        decision=_decision(pair),
+    )
+    Agent.objects.filter(pk=pair.worker.id).update(last_assigned_at=Now())
+    return attempt
+
+
+def _check_room(repo: Repo) -> None:
+    """Hold the repository's row while counting, so that two matchers cannot both see the last free place."""
+    if repo.max_running is None and not repo.paused:
+        return
+    locked = Repo.objects.select_for_update().get(pk=repo.pk)
+    running = Attempt.objects.open().filter(repo=repo).count()
+    if locked.paused or (locked.max_running is not None and running >= locked.max_running):
+        raise Stale("repo_full", "The repository takes no more work right now.")
+
+
+def _decision(pair: Pair) -> dict[str, Any]:
+    return {
+        "executor": pair.head.need.executor,
+        "agent": pair.worker.name,
+        "reasons": list(pair.reasons),
+        "losers": [{"agent": name, "reason": reason} for name, reason in pair.losers],
+        "more_losers": pair.more_losers,
+    }
+
+
+@transaction.atomic
+def accept(fence: Fence) -> None:
+    """The agent has the work in its journal; from here heartbeats and progress keep the lease alive."""
+    fence.renew("working", accepted_at=Now())
+    task = Task(pk=fence.task)
+    tell = [DASHBOARD, f"task.{fence.task}"]
+    if Task.objects.filter(pk=fence.task, status=TaskStatus.ASSIGNED).exists():
+        transition(task, TaskStatus.WORKING, Kind.TASK_ACCEPTED, tell=tell, attempt=fence.attempt)
+
+
+def renew(fence: Fence) -> None:
+    """A heartbeat: the agent still works on it."""
+    fence.renew("working")
+
+
+@transaction.atomic
+def progress(fence: Fence, seq: int, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Live steps; they renew the lease. A batch that comes twice is kept once."""
+    fence.renew("working")
+    ProgressBatch.objects.bulk_create(
+        [ProgressBatch(attempt_id=fence.attempt, seq=seq, steps=list(steps))], ignore_conflicts=True
+    )
+
+
+@transaction.atomic
+def block(fence: Fence, reason: str) -> None:
+    """The agent waits for something outside its reach."""
+    fence.renew("blocked", blocked_reason=reason)
+    tell = watchers(fence.task)
+    transition(Task(pk=fence.task), TaskStatus.BLOCKED, Kind.TASK_BLOCKED, tell=tell, reason=reason)
+
+
+@transaction.atomic
+def unblock(fence: Fence) -> None:
+    """The agent goes on."""
+    fence.renew("working", blocked_reason="")
+    allowed_from_blocked = {"status": TaskStatus.BLOCKED}
+    tell = watchers(fence.task)
+    transition(Task(pk=fence.task), TaskStatus.WORKING, Kind.TASK_UNBLOCKED, tell=tell, where=allowed_from_blocked)
+
+
+@transaction.atomic
+def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Outcome:
+    """The agent says it is done. Completed if its report bears that out; otherwise the attempt did not succeed."""
+    task = Task.objects.filter(pk=fence.task).first()
+    if task is None:
+        raise Stale("attempt_over", "This attempt is not open any more.")
+    verdict = judge(
+        task.checks,
+        reports,
+        changes_repo=task.repo_id is not None,
+        commit=str(result.get("commit", "")),
+        verifies=task.commit if task.work == Work.VERIFICATION else "",
+    )
+    fence.close(verdict.outcome, result=result, reports=list(reports), error_code=verdict.code, error=verdict.message)
+    if verdict.outcome is not Outcome.SUCCEEDED:
+        _after(task, fence, verdict.outcome, verdict.message)
+        return verdict.outcome
+    transition(
+        task,
+        TaskStatus.COMPLETED,
+        Kind.TASK_COMPLETED,
+        set={"finished_at": Now(), "last_error": "", "stranded": False},
+        tell=watchers(task.pk),
+        attempt=fence.attempt,
+        repo=task.repo_id,
+    )
+    dependencies.release(task)
+    wake.match_after_commit()
+    return Outcome.SUCCEEDED
+
+
+@transaction.atomic
+def fail(
+    fence: Fence,
+    code: str,
+    message: str,
+    result: Mapping[str, Any] | None = None,
+    reports: Sequence[Mapping[str, Any]] = (),
+) -> Outcome:
+    """The agent says it could not. With a report that did not pass, the work was done but unverified."""
+    unverified = bool(reports) and reports[-1].get("status") != "pass"
+    outcome = Outcome.UNVERIFIED if unverified else Outcome.FAILED
+    if unverified and not message:
+        message = summary([c for c in reports[-1].get("checks", ()) if c.get("status") != "pass"])
+    fence.close(outcome, result=result or {}, reports=list(reports), error_code=code, error=message)
+    _after(Task.objects.get(pk=fence.task), fence, outcome, message or code)
+    return outcome
+
+
+@transaction.atomic
+def release(fence: Fence, code: str, message: str) -> Outcome:
+    """The agent hands it back unfinished, through no fault of the task."""
+    fence.close(Outcome.RELEASED, error_code=code, error=message)
+    _after(Task.objects.get(pk=fence.task), fence, Outcome.RELEASED, message or code)
+    return Outcome.RELEASED
+
+
+@transaction.atomic
+def reclaim(fence: Fence, reason: str, *, only_lapsed: bool = True) -> None:
+    """Take the task back from an agent that fell silent, or that says it knows nothing of it."""
+    rows = Attempt.objects.open().filter(pk=fence.attempt, task=fence.task, agent=fence.agent)
+    if only_lapsed:  # it may have been renewed since it was found
+        rows = rows.filter(lease_until__lte=Now())
+    if not rows.update(outcome=Outcome.RECLAIMED, ended_at=Now(), error_code="lease_lapsed", error=reason):
+        raise Stale("attempt_over", "This attempt is not open any more.")
+    _after(Task.objects.get(pk=fence.task), fence, Outcome.RECLAIMED, reason)
+
+
+def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
+    """Queue the task again or bury it, as its tally allows; in the transaction that ended the attempt."""
+    tally = retry.Tally(task.failures, task.max_attempts, task.reclaims, settings.MAX_RECLAIMS)
+    then = retry.after(outcome, tally, backoff=settings.RETRY_BACKOFF, longest=settings.RETRY_BACKOFF_MAX)
+    counts = {"failures": then.failures, "reclaims": then.reclaims, "last_error": error[:10_000]}
+    facts = {"attempt": fence.attempt, "outcome": outcome.value, "error": error[:500]}
+    tell = watchers(task.pk, fence.agent)
+    if then.bury:
+        wake.match_after_commit()
+        bury(task, f"{then.reason}: {error}"[:500], set=counts, **facts)
+        return
+    kinds = {Outcome.RECLAIMED: Kind.TASK_RECLAIMED, Outcome.RELEASED: Kind.TASK_RELEASED}
+    if then.wait:  # out of every demand until its wait is over; the sweep puts it back in line, where it had stood
+        place: dict[str, Any] = {"demand": None, "not_before": Now() + then.wait}
+    else:
+        place = {"demand_id": queue.demand_of(task), "not_before": None}
+    wake.match_after_commit()
+    transition(
+        task, TaskStatus.QUEUED, kinds.get(outcome, Kind.TASK_RETRIED), set={**counts, **place}, tell=tell, **facts
+    )
+
+
+def bury(task: Task, reason: str, *, set: Mapping[str, Any] | None = None, **facts: Any) -> None:
+    """Into the dead letter, whole; whoever depends on it is stranded. Call inside a transaction."""
+    changes = {**(set or {}), "finished_at": Now(), "demand": None, "not_before": None}
+    tell = [*watchers(task.pk), "needs-you"]
+    forge = bool(task.metadata.get("pull_request"))
+    transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, tell=tell, reason=reason, forge=forge, **facts)
+    dependencies.strand(task)
+
+
+def settled(fence: Fence) -> Outcome | None:
+    """What an earlier copy of a terminal report came to, or None when this attempt did not end by the agent's word."""
+    own = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNVERIFIED, Outcome.RELEASED)
+    rows = Attempt.objects.filter(pk=fence.attempt, task=fence.task, agent=fence.agent, outcome__in=own)
+    found = rows.values_list("outcome", flat=True).first()
+    return Outcome(found) if found else None
+
+
+def salvaged(attempt: Attempt, ref: str, commit: str) -> None:
+    """What the attempt left in its work tree is saved on `ref`; remembered once per commit."""
+    with transaction.atomic():
+        changed = Attempt.objects.filter(pk=attempt.pk).exclude(salvage_commit=commit)
+        if changed.update(salvage_ref=ref, salvage_commit=commit):
+            record(Kind.TASK_SALVAGED, attempt.task, tell=watchers(attempt.task_id), attempt=attempt.pk, commit=commit)

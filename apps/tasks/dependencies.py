@@ -1,0 +1,143 @@
+"""Tasks that wait for tasks: let them go, strand them, and never in a circle.
+
+Lock order, everywhere: a prerequisite's row before its dependants' rows. Edges never form a circle, so neither do locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Invalid, Stale
+from apps.tasks import queue
+from apps.tasks.lifecycle import TaskStatus
+from apps.tasks.models import Dependency, Task
+
+LOST = (TaskStatus.DEAD, TaskStatus.CANCELLED)
+_ADVISORY_LOCK = 4_242_001
+
+
+def lock_prerequisites(ids: Iterable[int]) -> list[Task]:
+    """The tasks with `ids`, held still until commit, so that none completes unseen. Raises Invalid for unknown ids."""
+    wanted = sorted(set(ids))
+    found = list(Task.objects.select_for_update().filter(pk__in=wanted).order_by("pk")) if wanted else []
+    if missing := set(wanted) - {task.pk for task in found}:
+        raise Invalid("depends_on", f"No such task: {', '.join(map(str, sorted(missing)))}.")
+    return found
+
+
+def release(completed: Task) -> None:
+    """Queue every waiting task for which `completed` was the last missing prerequisite."""
+    for task in _waiting_for(completed):
+        ready(task)
+
+
+def ready(task: Task) -> bool:
+    """Queue `task` if it waits for nothing any more. Its row must be locked, or read again here by the guard."""
+    if Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED).exists():
+        return False
+    tell = ["dashboard", task.group]
+    transition(task, TaskStatus.QUEUED, Kind.TASK_READY, set={**in_line(task), "stranded": False}, tell=tell)
+    return True
+
+
+def in_line(task: Task) -> dict[str, object]:
+    """The fields that put `task` at the end of its line, now."""
+    now = timezone.now()
+    place = task.repo.place if task.repo is not None else 0
+    return {
+        "queued_at": now,
+        "rank": queue.rank(task.lane, now, settings.LANE_PATIENCE, place),
+        "demand_id": queue.demand_of(task),
+        "not_before": None,
+    }
+
+
+def strand(lost: Task) -> None:
+    """`lost` will not be completed: show that on every task that waits for it."""
+    for task in _waiting_for(lost):
+        if not task.stranded:
+            Task.objects.filter(pk=task.pk, status=TaskStatus.WAITING).update(stranded=True)
+            record(Kind.TASK_STRANDED, task, tell=["dashboard", "needs-you", task.group], prerequisite=lost.pk)
+
+
+def unstrand(revived: Task) -> None:
+    """`revived` is on its way again: whoever waits for nothing lost any more is not stranded."""
+    for task in _waiting_for(revived):
+        still_lost = Dependency.objects.filter(task=task, prerequisite__status__in=LOST).exclude(prerequisite=revived)
+        if task.stranded and not still_lost.exists():
+            Task.objects.filter(pk=task.pk, status=TaskStatus.WAITING).update(stranded=False)
+            record(Kind.TASK_UNSTRANDED, task, tell=["dashboard", task.group], prerequisite=revived.pk)
+
+
+def add(task: Task, prerequisite: int) -> None:
+    """Make a task that has not started wait for `prerequisite`. Raises Invalid for an unknown id or a circle.
+
+    Call inside a transaction.
+    """
+    _one_at_a_time()
+    (before,) = lock_prerequisites([prerequisite])
+    if before.pk == task.pk or _reaches(before.pk, task.pk):
+        raise Invalid("depends_on", f"Task {before.pk} waits for task {task.pk} already; that would be a circle.")
+    fresh = Task.objects.select_for_update().get(pk=task.pk)
+    if fresh.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
+        raise Stale("task_started", "The task has started; it cannot wait for another one any more.")
+    Dependency.objects.get_or_create(task=fresh, prerequisite=before)
+    if before.status == TaskStatus.COMPLETED:
+        return
+    stranded = fresh.stranded or before.status in LOST
+    if fresh.status == TaskStatus.WAITING:
+        Task.objects.filter(pk=fresh.pk).update(stranded=stranded)
+        return
+    out_of_line = {"demand": None, "not_before": None, "stranded": stranded}
+    tell = ["dashboard", fresh.group]
+    transition(fresh, TaskStatus.WAITING, Kind.TASK_WAITING, set=out_of_line, tell=tell, prerequisite=before.pk)
+
+
+def drop(task: Task, prerequisite: int) -> None:
+    """An operator lets `task` go without `prerequisite`. Call inside a transaction."""
+    if not Dependency.objects.filter(task=task, prerequisite=prerequisite).delete()[0]:
+        raise Invalid("depends_on", f"Task {task.pk} does not wait for task {prerequisite}.")
+    fresh = Task.objects.select_for_update().get(pk=task.pk)
+    if fresh.status == TaskStatus.WAITING and not ready(fresh):
+        lost = Dependency.objects.filter(task=fresh, prerequisite__status__in=LOST).exists()
+        Task.objects.filter(pk=fresh.pk).update(stranded=lost)
+
+
+def overlooked() -> list[Task]:
+    """Waiting tasks that wait for nothing; there should be none, and the sweep queues them."""
+    missing = Dependency.objects.filter(task=OuterRef("pk")).exclude(prerequisite__status=TaskStatus.COMPLETED)
+    return list(Task.objects.filter(status=TaskStatus.WAITING).filter(~Exists(missing))[:500])
+
+
+def _waiting_for(task: Task) -> list[Task]:
+    waiting = Task.objects.select_for_update(of=("self",)).filter(
+        prerequisites__prerequisite=task, status=TaskStatus.WAITING
+    )
+    return list(waiting.order_by("pk"))
+
+
+def _reaches(start: int, goal: int) -> bool:
+    """Whether `start` waits, directly or not, for `goal`."""
+    seen: set[int] = set()
+    front = [start]
+    while front:
+        seen.update(front)
+        after = Dependency.objects.filter(task__in=front).values_list("prerequisite", flat=True)
+        front = [pk for pk in set(after) if pk not in seen]
+        if goal in front:
+            return True
+    return False
+
+
+def _one_at_a_time() -> None:
+    """Two edges added at once could close a circle that neither sees; SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
