@@ -1,0 +1,1 @@
+"""The first ten minutes: a sample repository and a handful of tasks, for real."""

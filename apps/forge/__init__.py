@@ -1,0 +1,1 @@
+"""Where work lands: pull requests, their risk, their evidence, and merging by a person."""

@@ -1,0 +1,1 @@
+"""The sidecars' door: their socket and their git."""
