@@ -117,7 +117,7 @@ class TaskFailed(AboutAttempt):
 
 
 class TaskReleased(AboutAttempt):
-    """Terminal: handed back unfinished through no fault of the task (drain, cannot run it); not counted as a failure."""
+    """Terminal: handed back unfinished through no fault of the task (drain, cannot run it); not a failure."""
 
     type: Literal["task.released"] = "task.released"
     error: Error

@@ -150,7 +150,7 @@ class Remark(Noun):
 
 
 class Brief(Noun):
-    """Everything an executor may know of the task. Handed to commands as a JSON file, never through a shell template."""
+    """All that an executor may know of the task; commands get it as a JSON file, never through a shell template."""
 
     title: Text200
     description: Text10000 = ""
@@ -185,7 +185,7 @@ class Verdict(Noun):
 
 
 class Sandbox(Noun):
-    """How commands are confined on this machine: `bubblewrap`, `off` (the operator opted out) or `none` (refuses work)."""
+    """How commands are confined: `bubblewrap`, `off` (the operator opted out) or `none` (this machine refuses work)."""
 
     level: Literal["bubblewrap", "off", "none"]
     detail: Text500 = ""
