@@ -50,29 +50,44 @@ class Child:
 class Run:
     """One life of a child: a process group of its own, its output read line by line."""
 
-    def __init__(self, child: Child, process: asyncio.subprocess.Process, output: Callable[[str, str], None]) -> None:
-        """Takes over a process that waits at the gate."""
+    def __init__(
+        self,
+        child: Child,
+        process: asyncio.subprocess.Process,
+        said: asyncio.StreamReader,
+        output: Callable[[str, str], None],
+    ) -> None:
+        """Takes over a process that waits at the gate, and the reading end of what it says."""
         self.child = child
         self.process = process
         self.pid = process.pid
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._said = said
         self._output = output
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def start(cls, child: Child, output: Callable[[str, str], None]) -> Run:
         """Start the gate; `go()` lets the program itself begin. Raises OSError."""
-        process = await asyncio.create_subprocess_exec(
-            *GATE,
-            *child.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **child.env},
-            cwd=child.cwd,
-            start_new_session=True,
-        )
-        return cls(child, process, output)
+        # A pipe of our own: asyncio's would make wait() wait for every process that holds its other end.
+        reading, writing = os.pipe()
+        said = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(said)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(reading, "rb"))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *GATE,
+                *child.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=writing,
+                stderr=writing,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **child.env},
+                cwd=child.cwd,
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        return cls(child, process, said, output)
 
     def go(self) -> None:
         """Open the gate."""
@@ -100,9 +115,8 @@ class Run:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _read(self) -> None:
-        assert self.process.stdout is not None
         rest = b""
-        while chunk := await self.process.stdout.read(65_536):
+        while chunk := await self._said.read(65_536):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._say(line)

@@ -96,6 +96,8 @@ class Supervisor:
         if self._stop.is_set():  # asked twice: now
             for run in self._runs.values():
                 run.kill()
+            return
+        self._output("supervisor", "stops everything; Ctrl-C again kills it at once")
         self._stop.set()
 
     async def _start_all(self) -> None:
