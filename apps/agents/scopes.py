@@ -1,0 +1,27 @@
+"""What a token may do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SCOPES = {
+    "tasks:read": "See tasks, their attempts and their history.",
+    "tasks:write": "Submit, cancel and retry tasks.",
+    "agents:read": "See agents and what they do.",
+    "agents:write": "Pause agents, mint enrolment codes and tokens. Operators only.",
+    "repos:read": "See repositories.",
+    "repos:write": "Register, pause and synchronise repositories.",
+    "pulls:read": "See pull requests, their diff and evidence.",
+    "pulls:write": "Comment on pull requests and have them verified.",
+    "pulls:review": "Approve, request changes, merge and close, as the token's user. Operators only.",
+}
+READING = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
+FOR_OPERATORS = frozenset({"agents:write", "pulls:review"})
+"""Scopes that work only while the token's user is an active operator."""
+
+
+def scopes_of(role: str, granted: Iterable[str]) -> frozenset[str]:
+    """What a token of `role` with these `granted` scopes may do over REST: a reader reads all, an agent nothing."""
+    if role == "reader":
+        return READING
+    return frozenset(granted) & SCOPES.keys() if role == "integration" else frozenset()
