@@ -78,6 +78,8 @@ TEMPLATES = [
 
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'hub.sqlite3'}")
 DATABASES = {"default": database(DATABASE_URL)}
+DATABASE_LANES = env.int("AGENTCOM_DATABASE_LANES", default=4)
+"""Threads with a lasting connection that each web process keeps for PostgreSQL; SQLite gets one."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="")
 CHANNEL_LAYERS = {"default": channel_layer(REDIS_URL)}
@@ -128,11 +130,19 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.events.parsing.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "apps.events.refused.answer",
+    "EXCEPTION_HANDLER": "apps.events.answering.answer",
     "DEFAULT_PAGINATION_CLASS": "apps.events.paging.Pages",
     "PAGE_SIZE": 50,
+    "DEFAULT_THROTTLE_CLASSES": ["apps.agents.throttling.TokenRate"],
+    "NUM_PROXIES": env.int("AGENTCOM_PROXIES", default=0),  # how many of ours stand in front and add X-Forwarded-For
     "UNAUTHENTICATED_USER": None,
 }
+REST_RATE = env.str("AGENTCOM_REST_RATE", default="6000/min")
+"""Requests of one token in one web process; 429 with Retry-After beyond it."""
+
+ENROLMENT_GUESS_RATE = env.str("AGENTCOM_ENROLMENT_GUESS_RATE", default="10/hour")
+"""Wrong enrolment codes from one address."""
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "AgentCom",
     "DESCRIPTION": "Ideas enter a queue and come out as reviewed, merged pull requests.",
@@ -140,6 +150,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["apps.agents.permissions.Anybody"],
+    "SCHEMA_PATH_PREFIX": "/api",
+    "ENUM_NAME_OVERRIDES": {},
 }
 
 # --- background jobs (docs/decisions/jobs.md) -------------------------------------------------------------------------
