@@ -100,7 +100,7 @@ class Pulse:
         """Ring when it is time; true when a beat has waited too long and no job explains it."""
         now = time.monotonic()
         heard = max(self._since, last_mark(self._directory))
-        if self._rung is None or (heard >= self._rung and now - self._rung >= self._beat_seconds):
+        if self._rung is None or (heard > self._rung and now - self._rung >= self._beat_seconds):
             await self._ring_now(now)
             return False
         silence = now - max(heard, self._rung)

@@ -233,6 +233,7 @@ async def test_a_second_ctrl_c_ends_everything_at_once():
     process, pids = start_supervisor()
 
     os.killpg(process.pid, signal.SIGINT)
+    assert process.stdout is not None
     assert "Ctrl-C again" in process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=7)
