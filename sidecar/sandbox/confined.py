@@ -1,0 +1,244 @@
+"""The one function that runs a command which a task, a model or a repository can influence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from sidecar.sandbox import cgroup, launch
+from sidecar.sandbox.capture import HeadTail
+from sidecar.sandbox.launch import Launch
+from sidecar.sandbox.policy import Ended, Limits, Outcome, Policy
+from sidecar.sandbox.processes import descendants, marked, send
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_LOADER = ("LD_", "GLIBC_", "MALLOC_", "GCONV_")  # these would steer the programs that set the sandbox's limits up
+_NICENESS = 5  # so that a build cannot starve the sidecar's heartbeat
+_CHUNK = 65_536
+_LAST_WORD_SECONDS = 1.0  # after SIGKILL, or for output still in the pipe
+
+
+async def run(
+    command: Sequence[str] | str,
+    *,
+    tree: Path,
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+    env: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    output: Callable[[bytes], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> Outcome:
+    """Run `command` (a string goes to `/bin/sh -c`) in `tree`, the only thing on this machine that it may change.
+
+    It sees no environment but a fixed few variables and `env`, and no file of ours but the `files`: contents by the
+    name of the variable that will hold the path. `output` gets what it prints as it comes. Setting `stop`, passing the
+    deadline or cancelling this coroutine asks it to end and, after the grace, ends it; whichever way it goes, no
+    process of it is left when this returns. Raises Unavailable when the policy's sandbox does not work here, and
+    ValueError for a command or variable that could not mean what it says.
+    """
+    limits, policy = limits or Limits(), policy or Policy()
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    tree = tree.resolve(strict=True)
+    _refuse_nonsense(words, tree, {**(env or {}), **dict.fromkeys(files or {}, "")})
+    with ExitStack() as running:
+        group = running.enter_context(cgroup.group(limits))
+        with ExitStack() as starting:
+            ready = _prepare(words, tree, limits, policy, env or {}, files or {}, group, starting, running)
+            began = time.monotonic()
+            process = await _start(ready)
+        kept = HeadTail(limits.output_head, limits.output_tail)
+        ended = await _see_through(process, ready, limits, kept, output, stop)
+        return Outcome(
+            exit_code=_as_a_shell_says(process.returncode),
+            ended=ended,
+            output=kept.text(),
+            elided=kept.elided,
+            duration_ms=round((time.monotonic() - began) * 1000),
+            level=ready.level,
+            enforced=ready.enforced,
+        )
+
+
+def _refuse_nonsense(words: list[str], tree: Path, env: Mapping[str, str]) -> None:
+    if not words or not words[0]:
+        raise ValueError("There is no command to run.")
+    if any("\0" in text for text in (*words, *env.values())):
+        raise ValueError("A command or variable holds a NUL character.")
+    if not tree.is_dir() or len(tree.parts) < 3:
+        raise ValueError(f"{tree} is no directory that a command could be given.")
+    for name in env:
+        if not _NAME.match(name) or name.startswith(_LOADER):
+            raise ValueError(f"The variable {name!r} cannot be given to a command.")
+
+
+def _prepare(
+    words: list[str],
+    tree: Path,
+    limits: Limits,
+    policy: Policy,
+    env: Mapping[str, str],
+    files: Mapping[str, bytes],
+    group: cgroup.Group,
+    starting: ExitStack,
+    running: ExitStack,
+) -> Launch:
+    if policy.sandbox == "off":
+        return launch.bare(
+            words, tree=tree, limits=limits, policy=policy, env=env, files=files, group=group, running=running
+        )
+    return launch.confined(
+        words,
+        tree=tree,
+        limits=limits,
+        policy=policy,
+        env=env,
+        files=files,
+        group=group,
+        starting=starting,
+        running=running,
+    )
+
+
+async def _start(ready: Launch) -> Process:
+    process = await asyncio.create_subprocess_exec(
+        *ready.argv,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=ready.environment,
+        cwd=ready.directory,
+        pass_fds=ready.descriptors,
+        start_new_session=True,
+    )
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+    return process
+
+
+async def _see_through(
+    process: Process,
+    ready: Launch,
+    limits: Limits,
+    kept: HeadTail,
+    output: Callable[[bytes], None] | None,
+    stop: asyncio.Event | None,
+) -> Ended:
+    """Wait for the end, or bring it about; in either case clear the whole family away."""
+    reading = asyncio.create_task(_read(process, kept, output))
+    exiting = asyncio.create_task(process.wait())
+    try:
+        ended = await _until_over(exiting, reading, limits.timeout_seconds, stop)
+        if ended != "exited":
+            await _ask_to_end(process, exiting, limits.grace_seconds)
+    except asyncio.CancelledError:
+        # A second cancellation cuts the grace short; what follows in `finally` does not wait for anybody.
+        await _ask_to_end(process, exiting, limits.grace_seconds)
+        raise
+    finally:
+        _end_now(process, ready)
+        await asyncio.wait({exiting, reading}, timeout=_LAST_WORD_SECONDS)
+        for task in (exiting, reading):
+            task.cancel()
+        _end_strays(ready)
+    if reading.done() and not reading.cancelled() and (problem := reading.exception()):
+        raise problem
+    return ended
+
+
+async def _until_over(
+    exiting: asyncio.Task[int], reading: asyncio.Task[None], seconds: float, stop: asyncio.Event | None
+) -> Ended:
+    stopping = asyncio.create_task(stop.wait()) if stop else None
+    broken = asyncio.create_task(_failure_of(reading))
+    watched: set[asyncio.Task[object]] = {exiting, broken, *([stopping] if stopping else [])}  # type: ignore[arg-type]
+    try:
+        done, _ = await asyncio.wait(watched, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        broken.cancel()
+        if stopping:
+            stopping.cancel()
+    if exiting in done:
+        return "exited"
+    return "stopped" if done else "timeout"
+
+
+async def _failure_of(reading: asyncio.Task[None]) -> None:
+    """Ends when the reader failed, for then nobody empties the pipe; a reader that finished is no reason to stop."""
+    await asyncio.wait({reading})
+    if reading.cancelled() or reading.exception() is None:
+        await asyncio.Event().wait()
+
+
+async def _read(process: Process, kept: HeadTail, output: Callable[[bytes], None] | None) -> None:
+    assert process.stdout is not None
+    while chunk := await process.stdout.read(_CHUNK):
+        kept.write(chunk)
+        if output is not None:
+            output(chunk)
+
+
+async def _ask_to_end(process: Process, exiting: asyncio.Task[int], grace: float) -> None:
+    if process.returncode is None:
+        # bubblewrap itself would die of SIGTERM and take all with it at once: ask those inside.
+        send(descendants(process.pid) or [process.pid], signal.SIGTERM)
+        await asyncio.wait({exiting}, timeout=grace)
+
+
+def _end_now(process: Process, ready: Launch) -> None:
+    """SIGKILL for whoever is left. The first process of a sandbox takes all others of it along."""
+    if process.returncode is None:
+        family = descendants(process.pid)
+        send([process.pid, *family], signal.SIGKILL)
+    if ready.inside is not None and (first := _first_inside(ready.inside)):
+        _see_dead(first)
+
+
+def _first_inside(descriptor: int) -> int | None:
+    with contextlib.suppress(BlockingIOError, ValueError):  # it ended before it could say, or said half
+        return int(json.loads(os.read(descriptor, _CHUNK) or b"{}").get("child-pid", 0)) or None
+    return None
+
+
+def _see_dead(pid: int) -> None:
+    """bubblewrap may return a moment before the kernel has ended its sandbox; wait for that, which takes microseconds."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return  # it has gone
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        waiting.poll(round(_LAST_WORD_SECONDS * 1000))
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _end_strays(ready: Launch) -> None:
+    """Without walls a command can kill its supervisor; what it left is known by its environment."""
+    if ready.marker:
+        for _ in range(20):
+            strays = marked(ready.marker)
+            if not strays:
+                return
+            send(strays, signal.SIGKILL)
+            time.sleep(0.005)
+
+
+def _as_a_shell_says(code: int | None) -> int:
+    if code is None:
+        return 128 + signal.SIGKILL
+    return code if code >= 0 else 128 - code
