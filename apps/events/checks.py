@@ -13,7 +13,7 @@ OLDEST_GIT = (2, 38)
 
 
 @register()
-def git_is_new_enough(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def git_is_new_enough(**_: Any) -> list[CheckMessage]:
     """The hub merges without a work tree, which git does since 2.38."""
     path = shutil.which("git")
     if path is None:

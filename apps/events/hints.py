@@ -24,7 +24,7 @@ async def _send(group: str) -> None:
     layer = get_channel_layer()
     try:
         await layer.group_send(group, {"type": "hint", "group": group})
-    except Exception as lost:  # whatever the layer raises, a hint may be lost
+    except Exception as lost:  # noqa: BLE001  whatever the layer raises, a hint may be lost
         logger.warning("hint lost", group=group, error=str(lost))
 
 

@@ -41,7 +41,7 @@ def transition(
     kind: Kind,
     *,
     tell: Iterable[str] = (),
-    set: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  as in UPDATE ... SET
     where: Mapping[str, Any] | None = None,
     actor: str = "",
     **data: Any,

@@ -10,7 +10,8 @@ import structlog
 
 SECRETS = re.compile(
     r"act_[a-z]+_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}_?[A-Za-z0-9]*|sk-ant-[A-Za-z0-9_-]{8,}|gh[psour]_[A-Za-z0-9]{16,}"
-    r"|(?<=://)[^/\s:@]+:[^/\s:@]+(?=@)|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|(?<=://)[^/\s:@]+:[^/\s:@]+(?=@)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+|AKIA[0-9A-Z]{16}"
 )
 SECRET_NAMES = re.compile(r"token|secret|password|passwd|authorization|api_?key|cookie|credential", re.IGNORECASE)

@@ -31,10 +31,10 @@ class Event(models.Model):
 
     @property
     def meaning(self) -> str:
-        return Kind(self.kind).meaning
+        return Kind(self.kind).meaning  # type: ignore[call-arg]  # a look-up, not a new member
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Events are only ever added."""
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("An event is never changed.")
         super().save(*args, **kwargs)

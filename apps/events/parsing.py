@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
@@ -14,7 +15,7 @@ class StrictJSONParser(JSONParser):
     """JSON without NUL characters, lone surrogates, NaN, or nesting deeper than `MAX_DEPTH`."""
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: dict[str, Any] | None = None
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         try:
             found: dict[str, Any] = super().parse(stream, media_type, parser_context)

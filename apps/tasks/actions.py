@@ -159,7 +159,7 @@ def cancel(task: Task, *, by: str, reason: str = "") -> None:
 def expire(task: Task, reason: str) -> None:
     """Its time is up: end what runs and bury it."""
     _close_attempt(task, Outcome.CANCELLED, reason)
-    bury(task, reason, set={"last_error": reason, "stranded": False})
+    bury(task, reason, also={"last_error": reason, "stranded": False})
     wake.match_after_commit()
 
 
@@ -194,11 +194,11 @@ def revive(task: Task, *, by: str) -> None:
 @transaction.atomic
 def add_prerequisite(task: Task, prerequisite: int, *, by: str) -> None:
     """Make a task that has not started wait for another. Raises Invalid for an unknown one or a circle."""
-    dependencies.add(task, prerequisite)
+    dependencies.add(task, prerequisite, by=by)
 
 
 @transaction.atomic
 def drop_prerequisite(task: Task, prerequisite: int, *, by: str) -> None:
     """Let the task go without that one; how an operator frees a stranded task."""
-    dependencies.drop(task, prerequisite)
+    dependencies.drop(task, prerequisite, by=by)
     wake.match_after_commit()

@@ -224,11 +224,11 @@ def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
     tally = retry.Tally(task.failures, task.max_attempts, task.reclaims, settings.MAX_RECLAIMS)
     then = retry.after(outcome, tally, backoff=settings.RETRY_BACKOFF, longest=settings.RETRY_BACKOFF_MAX)
     counts = {"failures": then.failures, "reclaims": then.reclaims, "last_error": error[:10_000]}
-    facts = {"attempt": fence.attempt, "outcome": outcome.value, "error": error[:500]}
+    facts: dict[str, Any] = {"attempt": fence.attempt, "outcome": outcome.value, "error": error[:500]}
     tell = watchers(task.pk, fence.agent)
     if then.bury:
         wake.match_after_commit()
-        bury(task, f"{then.reason}: {error}"[:500], set=counts, **facts)
+        bury(task, f"{then.reason}: {error}"[:500], also=counts, **facts)
         return
     kinds = {Outcome.RECLAIMED: Kind.TASK_RECLAIMED, Outcome.RELEASED: Kind.TASK_RELEASED}
     if then.wait:  # out of every demand until its wait is over; the sweep puts it back in line, where it had stood
@@ -241,9 +241,9 @@ def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
     )
 
 
-def bury(task: Task, reason: str, *, set: Mapping[str, Any] | None = None, **facts: Any) -> None:
+def bury(task: Task, reason: str, *, also: Mapping[str, Any] | None = None, **facts: Any) -> None:
     """Into the dead letter, whole; whoever depends on it is stranded. Call inside a transaction."""
-    changes = {**(set or {}), "finished_at": Now(), "demand": None, "not_before": None}
+    changes = {**(also or {}), "finished_at": Now(), "demand": None, "not_before": None}
     tell = [*watchers(task.pk), "needs-you"]
     forge = bool(task.metadata.get("pull_request"))
     transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, tell=tell, reason=reason, forge=forge, **facts)

@@ -1,6 +1,6 @@
 """Tasks that wait for tasks: let them go, strand them, and never in a circle.
 
-Lock order, everywhere: a prerequisite's row before its dependants' rows. Edges never form a circle, so neither do locks.
+Lock order, everywhere: a prerequisite's row before its dependants'. Edges never form a circle, so neither do locks.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def release(completed: Task) -> None:
         ready(task)
 
 
-def ready(task: Task) -> bool:
+def ready(task: Task, *, by: str = "") -> bool:
     """Queue `task` if it waits for nothing any more. Its row must be locked, or read again here by the guard."""
     if Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED).exists():
         return False
-    tell = ["dashboard", task.group]
-    transition(task, TaskStatus.QUEUED, Kind.TASK_READY, set={**in_line(task), "stranded": False}, tell=tell)
+    changes = {**in_line(task), "stranded": False}
+    transition(task, TaskStatus.QUEUED, Kind.TASK_READY, set=changes, tell=["dashboard", task.group], actor=by)
     return True
 
 
@@ -76,7 +76,7 @@ def unstrand(revived: Task) -> None:
             record(Kind.TASK_UNSTRANDED, task, tell=["dashboard", task.group], prerequisite=revived.pk)
 
 
-def add(task: Task, prerequisite: int) -> None:
+def add(task: Task, prerequisite: int, *, by: str) -> None:
     """Make a task that has not started wait for `prerequisite`. Raises Invalid for an unknown id or a circle.
 
     Call inside a transaction.
@@ -96,16 +96,16 @@ def add(task: Task, prerequisite: int) -> None:
         Task.objects.filter(pk=fresh.pk).update(stranded=stranded)
         return
     out_of_line = {"demand": None, "not_before": None, "stranded": stranded}
-    tell = ["dashboard", fresh.group]
-    transition(fresh, TaskStatus.WAITING, Kind.TASK_WAITING, set=out_of_line, tell=tell, prerequisite=before.pk)
+    facts = {"actor": by, "prerequisite": before.pk}
+    transition(fresh, TaskStatus.WAITING, Kind.TASK_WAITING, set=out_of_line, tell=["dashboard", fresh.group], **facts)
 
 
-def drop(task: Task, prerequisite: int) -> None:
+def drop(task: Task, prerequisite: int, *, by: str) -> None:
     """An operator lets `task` go without `prerequisite`. Call inside a transaction."""
     if not Dependency.objects.filter(task=task, prerequisite=prerequisite).delete()[0]:
         raise Invalid("depends_on", f"Task {task.pk} does not wait for task {prerequisite}.")
     fresh = Task.objects.select_for_update().get(pk=task.pk)
-    if fresh.status == TaskStatus.WAITING and not ready(fresh):
+    if fresh.status == TaskStatus.WAITING and not ready(fresh, by=by):
         lost = Dependency.objects.filter(task=fresh, prerequisite__status__in=LOST).exists()
         Task.objects.filter(pk=fresh.pk).update(stranded=lost)
 

@@ -19,4 +19,4 @@ def tidy() -> None:
 def prune() -> None:
     """Live progress of attempts that ended long ago; results, reports and events stay with their task."""
     old = ProgressBatch.objects.filter(at__lt=Now() - min(settings.RETENTION, timedelta(days=3650)))
-    old._raw_delete(old.db)
+    old.delete()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import structlog
 from django.conf import settings
@@ -18,6 +19,7 @@ from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt, Task
 
 logger = structlog.get_logger(__name__)
+P = ParamSpec("P")
 AT_ONCE = 200
 
 
@@ -46,9 +48,7 @@ def sweep() -> Swept:
 
 def sweep_deeply() -> Swept:
     """The same, and look for waiting tasks that wait for nothing; for the clock, once a minute."""
-    released = 0
-    for task in dependencies.overlooked():
-        released += _lost_race_is_fine(lambda task=task: dependencies.ready(task))
+    released = sum(_unless_raced(dependencies.ready, task) for task in dependencies.overlooked())
     done = sweep()
     done.released = released
     return done
@@ -57,8 +57,8 @@ def sweep_deeply() -> Swept:
 def _reclaim_lapsed() -> int:
     lapsed = Attempt.objects.lapsed().select_related("agent").order_by("lease_until")[:AT_ONCE]
     return sum(
-        _lost_race_is_fine(
-            lambda a=attempt: reclaim(Fence(a.task_id, a.pk, a.agent_id), f"{a.agent.name} fell silent.")
+        _unless_raced(
+            reclaim, Fence(attempt.task_id, attempt.pk, attempt.agent_id), f"{attempt.agent.name} fell silent."
         )
         for attempt in lapsed
     )
@@ -69,7 +69,7 @@ def _expire_overdue() -> int:
     if settings.QUEUE_TTL:
         queued = Task.objects.filter(status=TaskStatus.QUEUED, queued_at__lte=Now() - settings.QUEUE_TTL)
         late += [(task, "No agent took it in time.") for task in queued.order_by("queued_at")[:AT_ONCE]]
-    return sum(_lost_race_is_fine(lambda t=task, why=why: actions.expire(t, why)) for task, why in late)
+    return sum(_unless_raced(actions.expire, task, why) for task, why in late)
 
 
 def _line_up_rested() -> int:
@@ -80,10 +80,11 @@ def _line_up_rested() -> int:
     return count
 
 
-def _lost_race_is_fine(verb: Callable[[], object]) -> int:
+def _unless_raced(verb: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> int:
+    """1 when `verb` did it, 0 when another worker was faster."""
     try:
         with transaction.atomic():
-            verb()
+            verb(*args, **kwargs)
     except Stale:
         return 0
     return 1

@@ -6,7 +6,7 @@ from django.db import transaction
 
 
 def match_after_commit() -> None:
-    """Match as soon as this transaction is committed. Its failure is logged and never the caller's: the sweep follows."""
+    """Match once this transaction is committed. Its failure is logged and never the caller's: the sweep follows."""
     transaction.on_commit(_match, robust=True)
 
 

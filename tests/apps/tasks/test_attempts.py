@@ -1,0 +1,238 @@
+"""The fence, the lease, and what each end of an attempt does to its task."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.events.models import Event
+from apps.events.refused import Refused, Stale
+from apps.tasks import attempts
+from apps.tasks.actions import Submission, cancel, revive, submit
+from apps.tasks.attempts import Fence
+from apps.tasks.lifecycle import Outcome, TaskStatus
+from apps.tasks.matchmaking import match
+from apps.tasks.models import Attempt, ProgressBatch, Task
+from apps.tasks.sweep import sweep
+from tests import cast
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_submitted_task_goes_to_an_idle_agent_and_back_as_completed() -> None:
+    ada = cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+
+    assert (ada.pk, 1) == (attempt.agent_id, attempt.generation)
+    assert TaskStatus.WORKING == cast.status_of(task)
+
+    attempts.complete(cast.fence(attempt), {}, [])
+
+    assert TaskStatus.COMPLETED == cast.status_of(task)
+    assert Outcome.SUCCEEDED == cast.outcome_of(attempt)
+    kinds = Event.objects.filter(subject=f"task/{task.pk}").values_list("kind", flat=True)
+    assert ["task.submitted", "task.assigned", "task.accepted", "task.completed"] == list(kinds)
+
+
+@pytest.mark.parametrize("wrong", ["task", "attempt", "agent"])
+@pytest.mark.parametrize("verb", ["accept", "renew", "progress", "block", "complete", "fail", "release", "reclaim"])
+def test_a_frame_of_somebody_else_changes_nothing(verb: str, wrong: str) -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    real = cast.fence(attempt)
+    other = {"task": real.task, "attempt": real.attempt, "agent": real.agent, wrong: 999_999}
+    before = (Attempt.objects.values().get(), Task.objects.values().get(), Event.objects.count())
+    arguments: dict[str, tuple[object, ...]] = {
+        "progress": (1, []),
+        "block": ("why",),
+        "complete": ({}, []),
+        "fail": ("command_failed", "no"),
+        "release": ("drained", "no"),
+        "reclaim": ("silent",),
+    }
+
+    with pytest.raises(Stale):
+        getattr(attempts, verb)(Fence(**other), *arguments.get(verb, ()))
+
+    assert before == (Attempt.objects.values().get(), Task.objects.values().get(), Event.objects.count())
+
+
+def test_an_attempt_that_lapsed_is_reclaimed_and_its_late_result_is_stale() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+    cast.lapse(attempt)
+
+    sweep()
+
+    assert Outcome.RECLAIMED == cast.outcome_of(attempt)
+    with pytest.raises(Stale):
+        attempts.complete(cast.fence(attempt), {}, [])
+    assert (0, 1) == tuple(Task.objects.values_list("failures", "reclaims").get(pk=task.pk))
+    assert 2 == Attempt.objects.open().get(task=task).generation  # ada is idle again, and the only one
+
+
+def test_a_lease_renewed_in_the_last_moment_is_not_reclaimed() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    cast.lapse(attempt)
+    attempts.renew(cast.fence(attempt))
+
+    with pytest.raises(Stale):
+        attempts.reclaim(cast.fence(attempt), "silent")
+
+    assert Outcome.OPEN == cast.outcome_of(attempt)
+
+
+def test_a_failure_is_retried_with_what_failed_until_no_attempts_are_left() -> None:
+    cast.agent("ada")
+    task = cast.queued_task(checks=[cast.CHECK], max_attempts=2)
+    first = cast.working(task)
+    attempts.fail(cast.fence(first), "verification_failed", "", {}, [cast.report([cast.CHECK], "fail")])
+
+    assert Outcome.UNVERIFIED == cast.outcome_of(first)
+    assert TaskStatus.QUEUED == cast.status_of(task)
+    assert 0 == match()  # it rests before the next try
+
+    cast.rest(task)
+    sweep()
+    second = Attempt.objects.open().get(task=task)
+    attempts.fail(cast.fence(second), "command_failed", "exit 1")
+
+    assert TaskStatus.DEAD == cast.status_of(task)
+    assert "no attempts left" in Event.objects.filter(kind="task.buried").get().data["reason"]
+
+
+@pytest.mark.parametrize(
+    ("result", "reports", "outcome"),
+    [
+        ({}, [], Outcome.UNVERIFIED),
+        ({}, [cast.report([])], Outcome.UNVERIFIED),
+        ({}, [cast.report([{**cast.CHECK, "target": "echo easier"}])], Outcome.UNVERIFIED),
+        ({}, [cast.report([cast.CHECK], "fail")], Outcome.UNVERIFIED),
+        ({}, [cast.report([cast.CHECK], "timeout")], Outcome.UNVERIFIED),
+        ({}, [cast.report([cast.CHECK], "fail"), cast.report([cast.CHECK])], Outcome.SUCCEEDED),
+        ({}, [cast.report([cast.CHECK]), cast.report([cast.CHECK], "error")], Outcome.UNVERIFIED),
+    ],
+)
+def test_completed_means_that_every_check_of_the_task_passed(
+    result: dict[str, object], reports: list[dict[str, object]], outcome: Outcome
+) -> None:
+    cast.agent("ada")
+    task = cast.queued_task(checks=[cast.CHECK])
+    attempt = cast.working(task)
+
+    assert outcome == attempts.complete(cast.fence(attempt), result, reports)
+    assert (outcome is Outcome.SUCCEEDED) == (cast.status_of(task) == TaskStatus.COMPLETED)
+
+
+def test_work_in_a_repository_that_changed_nothing_is_no_success() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task(repo=cast.repo()))
+
+    assert Outcome.FAILED == attempts.complete(cast.fence(attempt), {"commit": ""}, [])
+    assert "no_change" == cast.fresh(attempt).error_code
+
+
+def test_a_report_that_is_sent_again_is_answered_with_what_it_came_to() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    attempts.complete(cast.fence(attempt), {}, [])
+
+    with pytest.raises(Stale):
+        attempts.complete(cast.fence(attempt), {}, [])
+
+    assert Outcome.SUCCEEDED == attempts.settled(cast.fence(attempt))
+    assert 1 == Event.objects.filter(kind="task.completed").count()
+
+
+def test_cancelling_ends_the_attempt_and_beats_a_later_success() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+    cancel(cast.fresh(task), by="tests")
+
+    with pytest.raises(Stale):
+        attempts.complete(cast.fence(attempt), {}, [])
+
+    assert TaskStatus.CANCELLED == cast.status_of(task)
+    assert Outcome.CANCELLED == cast.outcome_of(attempt)
+    assert attempts.settled(cast.fence(attempt)) is None
+    with pytest.raises(Refused, match="cancelled already"):
+        cancel(cast.fresh(task), by="tests")
+
+
+def test_a_released_attempt_is_no_failure() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+    attempts.release(cast.fence(attempt), "drained", "")
+
+    assert (0, 0) == tuple(Task.objects.values_list("failures", "reclaims").get(pk=task.pk))
+    assert TaskStatus.QUEUED == cast.status_of(task)
+
+
+def test_reclaims_have_a_limit_of_their_own(settings: pytest.FixtureRequest) -> None:
+    settings.MAX_RECLAIMS = 1  # type: ignore[attr-defined]
+    cast.agent("ada")
+    task = cast.queued_task()
+    for _ in range(2):
+        cast.lapse(cast.assigned(task))
+        sweep()
+
+    assert TaskStatus.DEAD == cast.status_of(task)
+
+
+def test_a_dead_task_revives_with_fresh_attempts() -> None:
+    cast.agent("ada")
+    task = cast.queued_task(max_attempts=1)
+    attempts.fail(cast.fence(cast.working(task)), "command_failed", "no")
+    revive(cast.fresh(task), by="tests")
+
+    assert 2 == cast.assigned(task).generation
+    with pytest.raises(Refused, match="Only a dead task"):
+        revive(cast.fresh(task), by="tests")
+
+
+def test_blocked_work_keeps_its_agent_and_goes_on() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+    attempts.block(cast.fence(attempt), "waits for a licence")
+
+    assert TaskStatus.BLOCKED == cast.status_of(task)
+    assert "waits for a licence" == cast.fresh(attempt).blocked_reason
+
+    attempts.unblock(cast.fence(attempt))
+
+    assert TaskStatus.WORKING == cast.status_of(task)
+
+
+def test_progress_that_comes_twice_is_kept_once() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    for _ in range(2):
+        attempts.progress(cast.fence(attempt), 1, [{"at_ms": 1, "kind": "output", "text": "hello"}])
+
+    assert 1 == ProgressBatch.objects.count()
+
+
+def test_submitting_twice_with_one_key_makes_one_task() -> None:
+    first, new = submit(Submission(title="once", idempotency_key="k"), by="tests")
+    second, again = submit(Submission(title="once", idempotency_key="k"), by="tests")
+
+    assert (first.pk, True, False) == (second.pk, new, again)
+
+
+def test_a_task_past_its_deadline_is_buried_even_while_it_runs() -> None:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    cast.agent("ada")
+    task = cast.queued_task(complete_by=timezone.now() + timedelta(hours=1))
+    attempt = cast.working(task)
+    Task.objects.filter(pk=task.pk).update(complete_by=timezone.now() - timedelta(seconds=1))
+    sweep()
+
+    assert (TaskStatus.DEAD, Outcome.CANCELLED) == (cast.status_of(task), cast.outcome_of(attempt))
