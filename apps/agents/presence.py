@@ -1,0 +1,66 @@
+"""Who is there. The newest socket speaks for an agent; an older one can neither do that nor log it off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.events.kinds import Kind
+from apps.events.log import hint, record
+
+
+@transaction.atomic
+def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
+    """`connection` speaks for the agent from now on; whichever did before is told to close."""
+    Agent.objects.filter(pk=agent.pk).update(
+        connection=connection, connected_at=Now(), seen_at=Now(), **{field: facts[field] for field in _FACTS}
+    )
+    record(Kind.AGENT_JOINED, agent, tell=["dashboard", agent.group], software=facts["software"])
+
+
+_FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software", "host")
+
+
+def leave(agent: Agent, connection: str) -> bool:
+    """The socket closed. False when another one speaks for the agent already. Nothing is taken from the agent."""
+    with transaction.atomic():
+        if not Agent.objects.filter(pk=agent.pk, connection=connection).update(connection=None, seen_at=Now()):
+            return False
+        record(Kind.AGENT_LEFT, agent, tell=["dashboard"])
+    return True
+
+
+def seen(connections: Iterable[str]) -> None:
+    """Confirm that these sockets of this process are alive: one statement, however many there are."""
+    alive = list(connections)
+    for start in range(0, len(alive), 500):
+        Agent.objects.filter(connection__in=alive[start : start + 500]).update(seen_at=Now())
+
+
+def forget_the_vanished() -> int:
+    """Log off agents whose web process died without a word. The number of agents."""
+    gone = Agent.objects.filter(connection__isnull=False).exclude(pk__in=Agent.objects.online().values("pk"))
+    count = 0
+    for agent in gone:
+        if agent.connection is not None and leave(agent, agent.connection):
+            count += 1
+    return count
+
+
+@transaction.atomic
+def pause(agent: Agent, *, by: str) -> None:
+    """No new work for this agent; what is running goes on."""
+    if Agent.objects.filter(pk=agent.pk, paused=False).update(paused=True):
+        record(Kind.AGENT_PAUSED, agent, tell=["dashboard"], actor=by)
+
+
+@transaction.atomic
+def resume(agent: Agent, *, by: str) -> None:
+    """Work again. The caller matches afterwards; this room knows no tasks."""
+    if Agent.objects.filter(pk=agent.pk, paused=True).update(paused=False):
+        record(Kind.AGENT_RESUMED, agent, tell=["dashboard"], actor=by)
+    hint(agent.group)

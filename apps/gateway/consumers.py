@@ -1,0 +1,125 @@
+"""The socket of one sidecar: reads frames, calls one action each, sends what the database says."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from apps.agents import presence
+from apps.agents.models import Agent, Token
+from apps.agents.tokens import authenticate
+from apps.events.lanes import HOT
+from apps.events.refused import Refused
+from apps.gateway import inbound
+from apps.gateway.limits import Pace
+from apps.gateway.outbound import News, Told, news
+from apps.gateway.registry import LIVE
+from sidecar.wire import VERSION, BadFrame, decode_from_sidecar, encode, messages
+
+logger = structlog.get_logger(__name__)
+
+REFUSED, PROTOCOL, VERSION_MISMATCH, REPLACED = 4401, 4400, 4426, 4409
+
+
+class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ships no types
+    """One connection of one agent. Losing it takes nothing away; a newer one takes over."""
+
+    agent: Agent
+    token: Token
+
+    async def connect(self) -> None:
+        self.connection = f"{uuid.uuid4().hex}"
+        self.told = Told()
+        self.pace = Pace(time.monotonic)
+        self.welcomed = False
+        found = await HOT.run(None, _who, dict(self.scope["headers"]).get(b"authorization", b""))
+        await self.accept()  # before a refusal too, or the client would see a bare HTTP error instead of the code
+        if found is None:
+            await self.close(code=REFUSED)
+            return
+        self.agent, self.token = found
+        self.log = logger.bind(agent=self.agent.name)
+
+    async def disconnect(self, code: int) -> None:
+        LIVE.discard(self.connection)
+        if not hasattr(self, "agent"):
+            return
+        if self.welcomed:
+            await self.channel_layer.group_discard(self.agent.group, self.channel_name)
+            await HOT.run(self.agent.pk, presence.leave, self.agent, self.connection)
+        self.log.info("sidecar left", code=code)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not hasattr(self, "agent"):
+            return
+        await self.pace.wait()
+        try:
+            if text_data is None:
+                raise BadFrame("binary_frame", "Frames are text messages.")
+            await self._handle(decode_from_sidecar(text_data))
+        except BadFrame as bad:
+            await self._send([bad.answer])
+            if not self.welcomed or text_data is None or self.pace.mistake():
+                await self.close(code=PROTOCOL)
+
+    async def _handle(self, frame: messages.Frame) -> None:
+        if isinstance(frame, messages.Hello):
+            await self._hello(frame)
+        elif not self.welcomed:
+            raise BadFrame("hello_first", "The first frame of a connection is hello.", about=frame.id)
+        elif isinstance(frame, messages.Heartbeat) and not frame.holding:
+            # Most frames of most sidecars; they change nothing, so they cost no database work.
+            await self._send(inbound.heartbeat(self.agent, frame, self.told))
+        else:
+            await self._act(frame)
+
+    async def _act(self, frame: messages.Frame) -> None:
+        verb = inbound.heartbeat if isinstance(frame, messages.Heartbeat) else inbound.about_attempt
+        try:
+            answers = await HOT.run(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
+        except Refused as no:
+            answers = [messages.ErrorFrame(code=no.code, message=no.message, about=frame.id)]
+        except Exception:  # a frame must never end the connection; the sidecar sends terminal ones again
+            self.log.exception("frame failed", frame=getattr(frame, "type", ""))
+            answers = [messages.ErrorFrame(code="internal", message="The hub could not do that now.", about=frame.id)]
+        await self._send(answers)
+
+    async def _hello(self, frame: messages.Hello) -> None:
+        if frame.version != VERSION:
+            sentence = f"This hub speaks version {VERSION} of the protocol, not {frame.version}."
+            await self._send([messages.ErrorFrame(code="unsupported_version", message=sentence, about=frame.id)])
+            await self.close(code=VERSION_MISMATCH)
+            return
+        await self.channel_layer.group_add(self.agent.group, self.channel_name)
+        answers = await HOT.run(self.agent.pk, inbound.hello, self.agent, self.connection, frame, self.told)
+        self.welcomed = True
+        LIVE.add(self.connection)
+        self.log.info("sidecar joined", software=frame.software, sandbox=frame.sandbox.level)
+        await self._send(answers)
+        await self.hint({})
+
+    async def hint(self, event: dict[str, Any]) -> None:
+        """Something about this agent changed: look, and say what is new."""
+        if not self.welcomed:
+            return
+        found: News = await HOT.run(self.agent.pk, news, self.agent.pk, self.connection, self.token.pk, self.told)
+        await self._send(found.frames)
+        if found.close is not None:
+            self.log.info("closing socket", code=found.close)
+            await self.close(code=found.close)
+
+    async def _send(self, frames: Any) -> None:
+        for frame in frames:
+            await self.send(text_data=encode(frame))
+
+
+def _who(header: bytes) -> tuple[Agent, Token] | None:
+    kind, _, secret = header.decode("latin-1").partition(" ")
+    token = authenticate(secret.strip()) if kind.lower() == "bearer" else None
+    if token is None or token.agent is None:
+        return None
+    return token.agent, token

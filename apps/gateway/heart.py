@@ -1,0 +1,43 @@
+"""The web process's own clock: confirms its sockets and sweeps the queue, faster than the jobs' clock could."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from django.conf import settings
+
+from apps.agents import presence
+from apps.events.lanes import HOT
+from apps.gateway.registry import LIVE
+from apps.tasks.sweep import sweep
+
+logger = structlog.get_logger(__name__)
+CONFIRM_SECONDS = 10.0
+_beating: asyncio.Task[None] | None = None
+
+
+def start_beating() -> None:
+    """Start the beat on the running loop, once; again if it ever died."""
+    global _beating  # noqa: PLW0603  one clock per process
+    if _beating is None or _beating.done():
+        _beating = asyncio.get_running_loop().create_task(_beat(), name="heart")
+
+
+async def _beat() -> None:
+    confirmed = 0.0
+    while True:
+        try:
+            if time.monotonic() - confirmed >= CONFIRM_SECONDS:
+                confirmed = time.monotonic()
+                await HOT.run(0, _confirm, list(LIVE))
+            await HOT.run(0, sweep)
+        except Exception:  # the database may be away for a while; the beat goes on and the work is found later
+            logger.exception("sweep failed")
+        await asyncio.sleep(settings.SWEEP_SECONDS)
+
+
+def _confirm(connections: list[str]) -> None:
+    presence.seen(connections)
+    presence.forget_the_vanished()

@@ -1,0 +1,162 @@
+"""What a sidecar says, turned into one action each, and the frames that answer it. Synchronous; runs on a lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.conf import settings
+
+from apps.agents import presence
+from apps.agents.models import Agent
+from apps.events.refused import Stale
+from apps.gateway.outbound import Told
+from apps.tasks import attempts
+from apps.tasks.attempts import Fence
+from apps.tasks.lifecycle import Outcome
+from apps.tasks.matchmaking import match
+from apps.tasks.models import Attempt
+from sidecar.wire import VERSION, messages, nouns
+
+Frames = Sequence[messages.Frame]
+
+
+def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> Frames:
+    """Make this socket the agent's voice, and say of each attempt that it named whether to go on with it."""
+    presence.join(
+        agent,
+        connection,
+        {
+            "executors": sorted(set(frame.executors)),
+            "capabilities": sorted(set(frame.capabilities)),
+            "sandbox": frame.sandbox.level,
+            "sandbox_detail": frame.sandbox.detail,
+            "software": frame.software,
+            "host": frame.host.model_dump(),
+        },
+    )
+    verdicts = [_resume(agent, held, told) for held in frame.holding]
+    verdicts += [_undelivered(agent, held, told) for held in frame.undelivered]
+    _take_back_unknown(agent, {held.attempt for held in (*frame.holding, *frame.undelivered)})
+    match()
+    welcome = messages.Welcome(
+        version=VERSION,
+        agent=agent.name,
+        heartbeat_seconds=settings.HEARTBEAT_SECONDS,
+        idle_seconds=settings.IDLE_HEARTBEAT_SECONDS,
+        lease_seconds=settings.LEASES["working"].total_seconds(),
+        verdicts=verdicts,
+    )
+    return [welcome]
+
+
+def _resume(agent: Agent, held: nouns.Holding, told: Told) -> nouns.Verdict:
+    fence = Fence(held.task, held.attempt, agent.pk)
+    try:
+        attempts.accept(fence)  # also when its acceptance was lost on the way
+    except Stale:
+        return _drop(fence)
+    told.pushed[held.attempt] = held.task
+    return nouns.Verdict(task=held.task, attempt=held.attempt, verdict="continue")
+
+
+def _undelivered(agent: Agent, held: nouns.Holding, told: Told) -> nouns.Verdict:
+    """A waiting report is worth sending while its attempt is open, or when it was taken and only wants its answer."""
+    fence = Fence(held.task, held.attempt, agent.pk)
+    try:
+        attempts.renew(fence)
+    except Stale:
+        if attempts.settled(fence) is None:
+            return _drop(fence)
+    told.pushed[held.attempt] = held.task
+    return nouns.Verdict(task=held.task, attempt=held.attempt, verdict="continue")
+
+
+def _drop(fence: Fence) -> nouns.Verdict:
+    ended = Attempt.objects.filter(pk=fence.attempt, task=fence.task, agent=fence.agent)
+    reason = ended.values_list("outcome", flat=True).first() or "unknown"
+    return nouns.Verdict(task=fence.task, attempt=fence.attempt, verdict="drop", reason=reason)
+
+
+def _take_back_unknown(agent: Agent, known: set[int]) -> None:
+    """Accepted work that the sidecar does not mention is lost on its side; what it never accepted is sent again."""
+    for attempt in Attempt.objects.open().filter(agent=agent, accepted_at__isnull=False).exclude(pk__in=known):
+        fence = Fence(attempt.task_id, attempt.pk, agent.pk)
+        attempts.reclaim(fence, f"{agent.name} came back without it.", only_lapsed=False)
+
+
+def heartbeat(agent: Agent, frame: messages.Heartbeat, told: Told) -> Frames:
+    """Renew what is still the agent's, and say of the rest that it is not."""
+    renewed: list[int] = []
+    dropped: list[messages.Frame] = []
+    for held in frame.holding:
+        try:
+            attempts.renew(Fence(held.task, held.attempt, agent.pk))
+            renewed.append(held.attempt)
+        except Stale:
+            told.forget(held.attempt)
+            dropped.append(_dropped(agent, held.task, held.attempt))
+    lease = settings.LEASES["working"].total_seconds()
+    return [messages.HeartbeatAck(id=frame.id, renewed=renewed, lease_seconds=lease), *dropped]
+
+
+def about_attempt(agent: Agent, frame: messages.AboutAttempt, told: Told) -> Frames:
+    """Everything that names one attempt: done if the fence holds, answered with `task.drop` if it does not."""
+    fence = Fence(frame.task, frame.attempt, agent.pk)
+    verb = _VERBS[type(frame)]
+    try:
+        outcome = verb(fence, frame)
+    except Stale:
+        told.forget(frame.attempt)
+        outcome = attempts.settled(fence) if isinstance(frame, messages.Terminal) else None
+        if outcome is None:
+            return [_dropped(agent, frame.task, frame.attempt)]
+    if outcome is None:
+        return []
+    told.forget(frame.attempt)
+    return [messages.TaskSettled(task=frame.task, attempt=frame.attempt, outcome=outcome.value)]
+
+
+def _dropped(agent: Agent, task: int, attempt: int) -> messages.Frame:
+    reason = _drop(Fence(task, attempt, agent.pk)).reason
+    return messages.TaskDrop(task=task, attempt=attempt, reason=reason)
+
+
+def _accepted(fence: Fence, _: Any) -> None:
+    attempts.accept(fence)
+
+
+def _progress(fence: Fence, frame: messages.TaskProgress) -> None:
+    attempts.progress(fence, frame.seq, [step.model_dump() for step in frame.steps])
+
+
+def _blocked(fence: Fence, frame: messages.TaskBlocked) -> None:
+    attempts.block(fence, frame.reason)
+
+
+def _unblocked(fence: Fence, _: Any) -> None:
+    attempts.unblock(fence)
+
+
+def _completed(fence: Fence, frame: messages.TaskCompleted) -> Outcome:
+    return attempts.complete(fence, frame.result.model_dump(), [report.model_dump() for report in frame.reports])
+
+
+def _failed(fence: Fence, frame: messages.TaskFailed) -> Outcome:
+    reports = [report.model_dump() for report in frame.reports]
+    return attempts.fail(fence, frame.error.code, frame.error.message, frame.result.model_dump(), reports)
+
+
+def _released(fence: Fence, frame: messages.TaskReleased) -> Outcome:
+    return attempts.release(fence, frame.error.code, frame.error.message)
+
+
+_VERBS: dict[type[messages.Frame], Callable[[Fence, Any], Outcome | None]] = {
+    messages.TaskAccepted: _accepted,
+    messages.TaskProgress: _progress,
+    messages.TaskBlocked: _blocked,
+    messages.TaskUnblocked: _unblocked,
+    messages.TaskCompleted: _completed,
+    messages.TaskFailed: _failed,
+    messages.TaskReleased: _released,
+}
