@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from apps.agents.models import Agent
 from apps.events.kinds import Kind
-from apps.events.log import record, transition
+from apps.events.log import hint, record, transition
 from apps.events.refused import Stale
 from apps.repos.models import Repo
 from apps.tasks import dependencies, queue, retry, wake
@@ -83,7 +83,7 @@ def _assign(pair: Pair) -> Attempt:
         repo=task.repo,
         generation=task.generation,
         lease_until=Now() + settings.LEASES["assigned"],
-        branch=branch_for(task, pair.worker.name) if task.repo_id and task.work == Work.CHANGE else "",
+        branch=branch_for(task, pair.worker.name, task.generation) if task.repo_id and task.work == Work.CHANGE else "",
         decision=_decision(pair),
     )
     Agent.objects.filter(pk=pair.worker.id).update(last_assigned_at=Now())
@@ -132,6 +132,7 @@ def progress(fence: Fence, seq: int, steps: Sequence[Mapping[str, Any]]) -> None
     ProgressBatch.objects.bulk_create(
         [ProgressBatch(attempt_id=fence.attempt, seq=seq, steps=list(steps))], ignore_conflicts=True
     )
+    hint(f"task.{fence.task}")
 
 
 @transaction.atomic

@@ -24,6 +24,11 @@ def slug(title: str) -> str:
     return words[:LONGEST_SLUG].strip("-") or "task"
 
 
-def branch_for(task: Named, agent: str) -> str:
-    """The one branch that an attempt of `agent` at `task` may push."""
-    return task.branch or f"agentcom/{agent}/{task.pk}-{slug(task.title)}"
+def branch_for(task: Named, agent: str, generation: int) -> str:
+    """The one branch that this attempt may push.
+
+    From the second attempt on its generation is part of the name: what an earlier one pushed before it lapsed is never
+    in the way, and never taken for this one's.
+    """
+    again = f"-{generation}" if generation > 1 else ""
+    return task.branch or f"agentcom/{agent}/{task.pk}-{slug(task.title)}{again}"

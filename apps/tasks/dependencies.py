@@ -6,6 +6,7 @@ Lock order, everywhere: a prerequisite's row before its dependants'. Edges never
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -96,7 +97,7 @@ def add(task: Task, prerequisite: int, *, by: str) -> None:
         Task.objects.filter(pk=fresh.pk).update(stranded=stranded)
         return
     out_of_line = {"demand": None, "not_before": None, "stranded": stranded}
-    facts = {"actor": by, "prerequisite": before.pk}
+    facts: dict[str, Any] = {"actor": by, "prerequisite": before.pk}
     transition(fresh, TaskStatus.WAITING, Kind.TASK_WAITING, set=out_of_line, tell=["dashboard", fresh.group], **facts)
 
 

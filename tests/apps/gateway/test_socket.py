@@ -1,0 +1,209 @@
+"""The sidecars' socket, against a real hub process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from sidecar.wire import VERSION, messages, nouns
+from tests.agents import Wire, wire
+from tests.hub import Hub, hub_at
+
+pytestmark = [pytest.mark.redis, pytest.mark.journey]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Hub]:
+    with hub_at(tmp_path_factory.mktemp("hub"), redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+def token(hub: Hub, request: pytest.FixtureRequest) -> str:
+    """An agent of the test's own."""
+    return hub.agent(f"agent-{abs(hash(request.node.name)) % 10**8}")
+
+
+async def closed(agent: Wire) -> int:
+    """The code that the hub closes with."""
+    with pytest.raises(ConnectionClosed) as end:
+        async with asyncio.timeout(10):
+            while True:
+                await agent.socket.recv()
+    assert end.value.rcvd is not None
+    return end.value.rcvd.code
+
+
+async def submit(hub: Hub, **task: object) -> int:
+    return await asyncio.to_thread(lambda: hub.submit(**task))
+
+
+async def test_a_submitted_task_is_pushed_accepted_completed_and_settled(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        welcome = await ada.hello(capabilities=["one"])
+        pk = await submit(hub, capabilities=["one"], title="Fix it")
+        task = await ada.take()
+        settled = await ada.complete(task)
+
+        assert (pk, "Fix it", 1) == (task.task, task.brief.title, task.generation)
+        assert ("succeeded", welcome.lease_seconds) == (settled.outcome, 3.0)
+        assert "completed" == (await asyncio.to_thread(hub.task, pk))["status"]
+
+
+async def test_a_wrong_token_is_refused_with_its_code(hub: Hub) -> None:
+    async with wire(hub.url, "act_agent_nonsense") as nobody:
+        assert 4401 == await closed(nobody)
+
+
+async def test_a_revoked_token_closes_the_socket(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello()
+        key = token.split("_")[2]
+        await asyncio.to_thread(
+            hub.shell,
+            "from apps.agents.models import Token; from apps.agents import tokens;"
+            f"tokens.revoke(Token.objects.get(key={key!r}), by='tests');"
+            "import time; time.sleep(0.5); print('ok')",  # hints leave on a thread of the process that ends here
+        )
+
+        assert 4401 == await closed(ada)
+
+
+async def test_a_newer_connection_replaces_an_older_one(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as old:
+        await old.hello()
+        async with wire(hub.url, token) as new:
+            await new.hello(capabilities=["two"])
+
+            assert 4409 == await closed(old)
+
+            await submit(hub, capabilities=["two"])
+            assert await new.complete(await new.take())
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ('{"type": "heartbeat", "id": "a"}', "hello_first"),
+        ("not json", "invalid_json"),
+        ('{"type": "nonsense"}', "unknown_type"),
+        (b"binary", "binary_frame"),
+    ],
+)
+async def test_nonsense_before_hello_is_answered_and_ends_the_connection(
+    hub: Hub, token: str, sent: str | bytes, code: str
+) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.socket.send(sent)
+
+        assert code == (await ada.hear(messages.ErrorFrame)).code
+        assert 4400 == await closed(ada)
+
+
+async def test_nonsense_after_hello_is_answered_and_forgiven(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello()
+        await ada.socket.send('{"type": "task.accepted", "task": -1, "id": "mine"}')
+        error = await ada.hear(messages.ErrorFrame)
+        await ada.say(messages.Heartbeat())
+
+        assert ("invalid_frame", "mine") == (error.code, error.about)
+        assert await ada.hear(messages.HeartbeatAck)
+
+
+async def test_an_oversized_frame_closes_cleanly(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello()
+        await ada.socket.send("x" * 1_100_000)
+
+        assert 1009 == await closed(ada)
+
+
+async def test_another_version_is_told_so(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.say(messages.Hello(version=VERSION + 1))
+
+        assert "unsupported_version" == (await ada.hear(messages.ErrorFrame)).code
+        assert 4426 == await closed(ada)
+
+
+async def test_cancelling_reaches_the_sidecar(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["three"])
+        pk = await submit(hub, capabilities=["three"])
+        task = await ada.take()
+        await asyncio.to_thread(hub.post, f"/api/tasks/{pk}/cancel")
+
+        assert task.attempt == (await ada.hear(messages.TaskCancel)).attempt
+
+
+async def test_work_that_was_lost_on_the_way_is_pushed_again(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["four"])
+        await submit(hub, capabilities=["four"])
+        first = await ada.hear(messages.TaskAssign)
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["four"])
+
+        assert first.attempt == (await ada.take()).attempt
+
+
+async def test_a_reconnecting_sidecar_goes_on_with_what_it_holds(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["five"])
+        await submit(hub, capabilities=["five"])
+        task = await ada.take()
+    holding = nouns.Holding(task=task.task, attempt=task.attempt)
+    async with wire(hub.url, token) as ada:
+        welcome = await ada.hello(capabilities=["five"], holding=[holding])
+
+        assert ["continue"] == [verdict.verdict for verdict in welcome.verdicts]
+        assert "succeeded" == (await ada.complete(task)).outcome
+
+
+async def test_what_a_sidecar_holds_of_somebody_else_is_dropped(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        welcome = await ada.hello(holding=[nouns.Holding(task=999_999, attempt=999_999)])
+
+        assert [("drop", "unknown")] == [(verdict.verdict, verdict.reason) for verdict in welcome.verdicts]
+
+
+async def test_a_report_sent_twice_is_settled_twice_and_counted_once(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["six"])
+        pk = await submit(hub, capabilities=["six"])
+        task = await ada.take()
+
+        assert "succeeded" == (await ada.complete(task)).outcome
+        assert "succeeded" == (await ada.complete(task)).outcome
+
+        history = (await asyncio.to_thread(hub.get, f"/api/tasks/{pk}/history"))["results"]
+        assert 1 == sum(event["kind"] == "task.completed" for event in history)
+
+
+async def test_silence_loses_the_lease_and_a_late_report_is_dropped(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["seven"])
+        pk = await submit(hub, capabilities=["seven"])
+        task = await ada.take()
+        await asyncio.to_thread(hub.await_status, pk, "queued", "assigned")  # reclaimed after its lease of 3 s
+        await ada.say(messages.TaskCompleted(task=task.task, attempt=task.attempt, result=nouns.Result()))
+
+        assert task.attempt == (await ada.hear(messages.TaskDrop)).attempt
+
+
+async def test_heartbeats_keep_the_lease(hub: Hub, token: str) -> None:
+    async with wire(hub.url, token) as ada:
+        await ada.hello(capabilities=["eight"])
+        pk = await submit(hub, capabilities=["eight"])
+        task = await ada.take()
+        held = [nouns.Holding(task=task.task, attempt=task.attempt)]
+        for _ in range(8):  # four seconds, against a lease of three
+            await ada.say(messages.Heartbeat(holding=held))
+            assert [task.attempt] == (await ada.hear(messages.HeartbeatAck)).renewed
+            await asyncio.sleep(0.5)
+
+        assert "working" == (await asyncio.to_thread(hub.task, pk))["status"]

@@ -1,0 +1,194 @@
+"""A hub of the tests' own: real processes, own port, own data directory, own Valkey; gone when the test is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FAST = {
+    "AGENTCOM_HEARTBEAT_SECONDS": "0.5",
+    "AGENTCOM_IDLE_HEARTBEAT_SECONDS": "2",
+    "AGENTCOM_LEASE_ASSIGNED_SECONDS": "3",
+    "AGENTCOM_LEASE_WORKING_SECONDS": "3",
+    "AGENTCOM_LEASE_BLOCKED_SECONDS": "3",
+    "AGENTCOM_SWEEP_SECONDS": "0.3",
+    "AGENTCOM_RETRY_BACKOFF_SECONDS": "0.2",
+}
+"""Leases and waits short enough to be lived through in a test."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition: Callable[[], Any], *, within: float = 30.0, what: str = "it") -> Any:
+    """Ask until the answer is true; AssertionError after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        if answer := condition():
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {within:.0f} s")
+        time.sleep(0.05)
+
+
+class Hub:
+    """`start` and `kill` it as often as you like; its database stays."""
+
+    def __init__(
+        self, data_dir: Path, redis_url: str, *, env: Mapping[str, str] | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self.host = host
+        self.port = free_port() if host == "127.0.0.1" else 8000
+        self.data_dir = data_dir
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AGENTCOM_")},
+            **FAST,
+            "AGENTCOM_DATA_DIR": str(data_dir),
+            "REDIS_URL": redis_url,
+            "DJANGO_SETTINGS_MODULE": "agentcom.settings",
+            **(env or {}),
+        }
+        if "DATABASE_URL" not in (env or {}):
+            self.env.pop("DATABASE_URL", None)
+        self.prefix: list[str] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._token = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command against this hub's database; what it printed."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def prepare(self) -> Hub:
+        """Make the database and an integration token that may do everything."""
+        self.manage("migrate", "-v0")
+        self._token = self.shell(
+            "from django.contrib.auth.models import User; from apps.agents import tokens, scopes;"
+            "u = User.objects.create_superuser('tester', password='a long password');"
+            "print(tokens.mint('integration', user=u, scopes=scopes.SCOPES, by='tests')[1])"
+        )
+        return self
+
+    def shell(self, code: str) -> str:
+        """Run Python inside this hub's Django; the last line that it printed."""
+        return self.manage("shell", "--verbosity=0", "-c", code).splitlines()[-1]
+
+    def agent(self, name: str) -> str:
+        """Make an agent; its token."""
+        return self.shell(
+            "from apps.agents.models import Agent; from apps.agents import tokens;"
+            f"print(tokens.mint('agent', agent=Agent.objects.create(name={name!r}), by='tests')[1])"
+        )
+
+    def start(self, *, clusters: bool = False) -> Hub:
+        """Start the web process, and the job clusters if the test needs reactions; returns when it answers."""
+        self._spawn("web", "web", "--bind", self.host, "--port", str(self.port))
+        if clusters:
+            self._spawn("jobs", "qcluster")
+        eventually(self._answers, what="the hub's answer")
+        return self
+
+    def _spawn(self, name: str, *arguments: str) -> None:
+        log = (self.data_dir / f"{name}.log").open("ab")
+        command = [*self.prefix, sys.executable, str(ROOT / "manage.py"), *arguments]
+        self._processes.append(
+            subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True, cwd=ROOT)
+        )
+        log.close()
+
+    def _answers(self) -> bool:
+        assert all(process.poll() is None for process in self._processes), self.logs()
+        with contextlib.suppress(OSError):
+            return bool(self.call("GET", "/api/health")[0] == 200)
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL everything, as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for what does not go."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, how)
+        for process in self._processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._processes.clear()
+
+    def logs(self) -> str:
+        return "\n".join(file.read_text(errors="replace")[-4_000:] for file in self.data_dir.glob("*.log"))
+
+    def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, Any]:
+        """One REST call; status and JSON."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token or self._token}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=20) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raw = error.read()
+            return error.code, json.loads(raw) if raw.startswith((b"{", b"[")) else raw.decode(errors="replace")
+
+    def get(self, path: str) -> Any:
+        status, found = self.call("GET", path)
+        assert status == 200, (status, found)
+        return found
+
+    def post(self, path: str, body: Any = None) -> Any:
+        status, found = self.call("POST", path, body if body is not None else {})
+        assert status in (200, 201, 202), (status, found)
+        return found
+
+    def submit(self, **task: Any) -> int:
+        """A shell task; its id."""
+        return int(self.post("/api/tasks", {"title": "a task", "command": "true", **task})["id"])
+
+    def task(self, pk: int) -> Any:
+        return self.get(f"/api/tasks/{pk}")
+
+    def await_status(self, pk: int, *statuses: str, within: float = 30.0) -> Any:
+        """The task, once it has one of `statuses`."""
+        eventually(
+            lambda: self.task(pk)["status"] in statuses, within=within, what=f"task {pk} becoming {'/'.join(statuses)}"
+        )
+        return self.task(pk)
+
+
+@contextlib.contextmanager
+def hub_at(data_dir: Path, redis_url: str, *, clusters: bool = False, **options: Any) -> Iterator[Hub]:
+    """A prepared, running hub until the block ends."""
+    hub = Hub(data_dir, redis_url, **options).prepare()
+    try:
+        yield hub.start(clusters=clusters)
+    finally:
+        hub.stop()
