@@ -50,7 +50,7 @@ bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they ans
 
 lock: dev  ## resolve requirements/*.in anew into the locks (needs uv)
 	@for part in sidecar hub dev; do \
-		uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+		uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 			requirements/$$part.in -o requirements/$$part.txt || exit 1; \
 	done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -15,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from django_q.tasks import async_task
 
+from apps.agents.operators import first_login_link
 from apps.ops import hub, valkey
 from apps.ops.supervisor import NotReady, Supervisor
 from apps.ops.voices import Voices
@@ -48,6 +48,7 @@ class Command(BaseCommand):
         port = hub.choose_port(bind, wanted)
         if wanted is None and port != hub.DEFAULT_PORT:
             self.stdout.write(f"Port {hub.DEFAULT_PORT} is taken; using {port}. Give another with --port.")
+        settings.STATIC_ROOT.mkdir(exist_ok=True)  # WhiteNoise warns without it
         prepare_database()
         url = settings.BASE_URL or hub.local_url(bind, port)
         link = first_login_link(url)
@@ -80,13 +81,6 @@ def prepare_database() -> None:
             call_command("sync_schedules", verbosity=0)
     except DatabaseError as error:
         raise CommandError(f"The database cannot be used: {str(error).strip()}") from error
-
-
-def first_login_link(url: str) -> str | None:
-    """A link that logs the first operator in; None when there is one already."""
-    operators = importlib.import_module("apps.agents.operators")
-    link: str | None = operators.first_login_link(url)
-    return link
 
 
 def queue_beat(cluster: str) -> None:
