@@ -17,15 +17,14 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        from channels.routing import get_default_application
         from daphne.endpoints import build_endpoint_description_strings
         from daphne.server import Server
-
-        from agentcom.asgi import application
 
         self.stdout.write(f"serving on http://{options['bind']}:{options['port']}")
         self.stdout.flush()
         Server(
-            application=application,
+            application=get_default_application(),  # the project's own: rooms look down only
             endpoints=build_endpoint_description_strings(host=options["bind"], port=options["port"]),
             websocket_max_frame_size=MAX_FRAME_BYTES,
             websocket_max_message_size=MAX_FRAME_BYTES,
