@@ -77,6 +77,7 @@ def configure(config: dict[str, Any]) -> None:
                 "django.server": {"level": "WARNING"},
                 "django.channels.server": {"level": "WARNING"},
                 "daphne": {"level": "WARNING"},
+                "django-q": {"level": "WARNING"},  # otherwise two lines for each job
                 "httpx": {"level": "WARNING"},
             },
         }
