@@ -54,7 +54,9 @@ def test_every_locked_package_has_hashes_and_no_index_of_its_own(kind: str):
 
 @pytest.mark.parametrize("kind", LOCKS)
 def test_what_is_asked_for_is_in_the_lock(kind: str):
-    asked = re.findall(r"^([A-Za-z0-9][A-Za-z0-9_-]*)", (ROOT / "requirements" / f"{kind}.in").read_text(), re.MULTILINE)
+    asked = re.findall(
+        r"^([A-Za-z0-9][A-Za-z0-9_-]*)", (ROOT / "requirements" / f"{kind}.in").read_text(), re.MULTILINE
+    )
     locked = {name.lower().replace("_", "-") for name in pins(kind)}
 
     assert set() == {name.lower().replace("_", "-") for name in asked} - locked
