@@ -226,7 +226,7 @@ def push_back(
     lease = f"--force-with-lease={ref}:{valid_commit(expected_old) if expected_old else ''}"
     allowed = (*protocols, "file") if allow_local else tuple(protocols)
     try:
-        git(path, "push", "--quiet", "--no-verify", "--porcelain", lease, url, f"{new}:{ref}", protocols=allowed)
+        git(path, "push", "--quiet", "--no-verify", lease, url, f"{new}:{ref}", protocols=allowed)
     except GitFailed as failed:
         if "stale info" in failed.stderr:
             raise Stale("upstream_moved", f"{branch} moved at the upstream.", branch=branch) from failed
