@@ -151,7 +151,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["apps.agents.permissions.Anybody"],
     "SCHEMA_PATH_PREFIX": "/api",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStatus": "apps.tasks.lifecycle.TASK.choices",
+        "Tier": "apps.tasks.serializers.TIERS",
+        "GivenTier": "apps.tasks.serializers.GIVEN_TIERS",
+    },
 }
 
 # --- background jobs (docs/decisions/jobs.md) -------------------------------------------------------------------------

@@ -3,8 +3,50 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularJSONAPIView
 
-urlpatterns = [
+from apps.agents import api as agents
+from apps.agents import token_api as tokens
+from apps.gateway import views as gateway
+from apps.tasks import api as tasks
+from apps.tasks import own_api as own
+
+handler400 = "agentcom.errors.bad_request"
+handler403 = "agentcom.errors.forbidden"
+handler404 = "agentcom.errors.not_found"
+handler500 = "agentcom.errors.failed"
+
+api = [
+    path("health", gateway.Health.as_view(), name="health"),
+    path("schemas", gateway.Schemas.as_view(), name="schemas"),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("enrol", agents.Enrol.as_view(), name="enrol"),
+    path("tasks", tasks.Tasks.as_view(), name="api_tasks"),
+    path("tasks/<int:pk>", tasks.OneTask.as_view(), name="api_task"),
+    path("tasks/<int:pk>/cancel", tasks.CancelTask.as_view(), name="api_task_cancel"),
+    path("tasks/<int:pk>/retry", tasks.RetryTask.as_view(), name="api_task_retry"),
+    path("tasks/<int:pk>/history", tasks.TaskHistory.as_view(), name="api_task_history"),
+    path("tasks/<int:pk>/progress", tasks.TaskProgress.as_view(), name="api_task_progress"),
+    path("tasks/<int:pk>/prerequisites", tasks.Prerequisites.as_view(), name="api_task_prerequisites"),
+    path(
+        "tasks/<int:pk>/prerequisites/<int:prerequisite>",
+        tasks.OnePrerequisite.as_view(),
+        name="api_task_prerequisite",
+    ),
+    path("agents", agents.Agents.as_view(), name="api_agents"),
+    path("agents/enrolment-codes", agents.EnrolmentCodes.as_view(), name="api_enrolment_codes"),
+    path("agents/<slug:name>", agents.OneAgent.as_view(), name="api_agent"),
+    path("agents/<slug:name>/pause", agents.PauseAgent.as_view(), name="api_agent_pause"),
+    path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
+    path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),
+    path("agent/tasks/<int:pk>", own.OwnTask.as_view(), name="api_own_task"),
+    path("tokens", tokens.Tokens.as_view(), name="api_tokens"),
+    path("tokens/<int:pk>/rotate", tokens.RotateToken.as_view(), name="api_token_rotate"),
+    path("tokens/<int:pk>/revoke", tokens.RevokeToken.as_view(), name="api_token_revoke"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include(api)),
     path("admin/", admin.site.urls),
 ]

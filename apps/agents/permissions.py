@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from apps.agents.models import Role, Token
 from apps.agents.scopes import FOR_OPERATORS, SCOPES, scopes_of
+
+if TYPE_CHECKING:  # REST framework's settings name this module, so its views cannot be imported yet
+    from rest_framework.views import APIView
 
 
 class Nobody(BasePermission):

@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from apps.agents.models import Token
+
+if TYPE_CHECKING:  # REST framework's settings name this module, so its views cannot be imported yet
+    from rest_framework.views import APIView
 
 PERIODS = {"second": 1, "min": 60, "hour": 3_600, "day": 86_400}
 MOST_CALLERS = 10_000

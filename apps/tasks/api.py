@@ -61,6 +61,7 @@ class Tasks(GenericAPIView[Task]):
     @extend_schema(
         description="Tasks, newest first, without those that verify a pull request unless asked for by `work`.",
         parameters=[Filters],
+        responses=TaskSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         asked = Filters(data=request.query_params.dict())

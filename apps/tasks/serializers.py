@@ -18,10 +18,11 @@ from apps.repos.models import Repo
 from apps.tasks.actions import Submission
 from apps.tasks.complexity import Tier
 from apps.tasks.lifecycle import ATTEMPT, TASK
-from apps.tasks.models import Attempt, Lane, ProgressBatch, Task, Work
+from apps.tasks.models import Lane, ProgressBatch, Task, Work
 
 LANES = {lane.label.lower(): lane for lane in Lane}
-TIERS = [tier.value for tier in Tier if tier is not Tier.UNKNOWN]
+TIERS = [tier.value for tier in Tier]
+GIVEN_TIERS = [tier for tier in TIERS if tier != Tier.UNKNOWN]
 CHECKS = ("file_exists", "command_succeeds", "tests_pass", "git_clean", "diff_contains", "no_secrets")
 WORD = r"\A[A-Za-z0-9][A-Za-z0-9._:+/-]*\Z"
 LARGEST_ID = 2**63 - 1
@@ -97,7 +98,7 @@ class SubmissionSerializer(Strict):
         max_length=40, required=False, allow_blank=True, default="", help_text="Only this agent may do it."
     )
     complexity_tier = serializers.ChoiceField(
-        choices=TIERS, required=False, allow_blank=True, default="", help_text="Guessed from the text when empty."
+        choices=GIVEN_TIERS, required=False, allow_blank=True, default="", help_text="Guessed from the text when empty."
     )
     verification_steps = serializers.ListField(child=CheckSerializer(), required=False, default=list, max_length=50)
     success_criteria = serializers.ListField(
@@ -160,7 +161,7 @@ class SubmissionSerializer(Strict):
         )
 
 
-class TaskSerializer(serializers.Serializer[Task]):
+class TaskSerializer(serializers.Serializer[Any]):
     """A task as lists show it."""
 
     id = serializers.IntegerField()
@@ -171,7 +172,7 @@ class TaskSerializer(serializers.Serializer[Task]):
     repo = serializers.CharField(source="repo.slug", default=None, allow_null=True)
     target_agent = serializers.CharField(source="target.name", default=None, allow_null=True)
     executor = serializers.CharField()
-    complexity_tier = serializers.ChoiceField(choices=[tier.value for tier in Tier], source="tier")
+    complexity_tier = serializers.ChoiceField(choices=TIERS, source="tier")
     branch = serializers.CharField()
     failures = serializers.IntegerField()
     reclaims = serializers.IntegerField()
@@ -189,7 +190,7 @@ class TaskSerializer(serializers.Serializer[Task]):
         return Lane(task.lane).label.lower()
 
 
-class AttemptSerializer(serializers.Serializer[Attempt]):
+class AttemptSerializer(serializers.Serializer[Any]):
     """One try of one agent."""
 
     id = serializers.IntegerField()
@@ -249,7 +250,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
 
-class ProgressSerializer(serializers.ModelSerializer[ProgressBatch]):
+class BatchSerializer(serializers.ModelSerializer[ProgressBatch]):
     """Live steps, as they came in together."""
 
     steps = serializers.ListField(child=serializers.DictField())
@@ -262,7 +263,7 @@ class ProgressSerializer(serializers.ModelSerializer[ProgressBatch]):
 
 class Progress(serializers.Serializer[Any]):
     attempt = serializers.IntegerField(allow_null=True)
-    batches = ProgressSerializer(many=True)
+    batches = BatchSerializer(many=True)
 
 
 class Filters(Strict):
