@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = {
@@ -94,12 +93,14 @@ class Hub:
         """Run Python inside this hub's Django; the last line that it printed."""
         return self.manage("shell", "--verbosity=0", "-c", code).splitlines()[-1]
 
-    def agent(self, name: str) -> str:
-        """Make an agent; its token."""
-        return self.shell(
+    def agents(self, *names: str) -> list[str]:
+        """Make agents; their tokens."""
+        made = self.shell(
             "from apps.agents.models import Agent; from apps.agents import tokens;"
-            f"print(tokens.mint('agent', agent=Agent.objects.create(name={name!r}), by='tests')[1])"
+            f"made = [Agent.objects.create(name=name) for name in {names!r}];"
+            "print(*[tokens.mint('agent', agent=agent, by='tests')[1] for agent in made])"
         )
+        return made.split()
 
     def start(self, *, clusters: bool = False) -> Hub:
         """Start the web process, and the job clusters if the test needs reactions; returns when it answers."""
@@ -119,7 +120,7 @@ class Hub:
 
     def _answers(self) -> bool:
         assert all(process.poll() is None for process in self._processes), self.logs()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(httpx.TransportError):
             return bool(self.call("GET", "/api/health")[0] == 200)
         return False
 
@@ -148,16 +149,11 @@ class Hub:
 
     def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, Any]:
         """One REST call; status and JSON."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token or self._token}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=20) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            raw = error.read()
-            return error.code, json.loads(raw) if raw.startswith((b"{", b"[")) else raw.decode(errors="replace")
+        headers = {"Authorization": f"Bearer {token or self._token}"}
+        with httpx.Client(trust_env=False, timeout=20) as client:
+            answer = client.request(method, self.url + path, json=body, headers=headers)
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.status_code, answer.json() if is_json and answer.content else answer.text
 
     def get(self, path: str) -> Any:
         status, found = self.call("GET", path)

@@ -73,7 +73,7 @@ def admission(agent: Agent, slug: str) -> Mapping[str, Any]:
     }
 
 
-async def _received(agent: Agent, slug: str, moves: Moves) -> None:
+async def _received(agent: Agent, _: str, moves: Moves) -> None:
     await HOT.run(agent.pk, note_salvage, agent, moves)
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from daphne import server as daphne
+from daphne.endpoints import build_endpoint_description_strings
 from django.core.management.base import BaseCommand, CommandParser
 
 from sidecar.wire import MAX_FRAME_BYTES
+
+
+class CleanlyClosing(daphne.WebSocketFactory):  # type: ignore[misc]  # daphne ships no types
+    """Says 1009 to a frame over the limit; Daphne would cut the connection, and the client could only guess why."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setProtocolOptions(failByDrop=False)
 
 
 class Command(BaseCommand):
@@ -17,14 +27,13 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from channels.routing import get_default_application
-        from daphne.endpoints import build_endpoint_description_strings
-        from daphne.server import Server
+        from agentcom.asgi import application
 
         self.stdout.write(f"serving on http://{options['bind']}:{options['port']}")
         self.stdout.flush()
-        Server(
-            application=get_default_application(),  # the project's own: rooms look down only
+        daphne.WebSocketFactory = CleanlyClosing
+        daphne.Server(
+            application=application,
             endpoints=build_endpoint_description_strings(host=options["bind"], port=options["port"]),
             websocket_max_frame_size=MAX_FRAME_BYTES,
             websocket_max_message_size=MAX_FRAME_BYTES,
