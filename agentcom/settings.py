@@ -8,9 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 
 from agentcom.reading import channel_layer, database, secret_key
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[Repo], at run time too
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
