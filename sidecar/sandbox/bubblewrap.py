@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.sandbox import seccomp
-from sidecar.sandbox.places import ETC, toolchains
+from sidecar.sandbox.places import ETC_DIRECTORIES, etc_copies, toolchains
 from sidecar.sandbox.policy import Limits, Policy
 
 HOME = "/home/agent"
@@ -74,11 +74,11 @@ def invocation(
     """Put the command line together; `keep` closes the descriptors when the command has started."""
     user = user_of(tree, how.mode)
     given = _Descriptors(keep)
-    words = [*_isolation(how, user), *_system(), *_private(how, limits), *_ways_to(tree, *toolchains(policy))]
+    words = [*_isolation(how, user), *_system(), *_ways_to(tree, *toolchains(policy)), *_private(how, limits)]
     words += [*_etc(given, user), *_toolchains(policy)]
     for name, content in files.items():
-        words += ["--perms", "0444", "--ro-bind-data", given.file(content), f"{FILES}/{name}"]
-    words += ["--bind", str(tree), str(tree), "--chdir", str(tree)]
+        words += ["--perms", "0444", "--file", given.file(content), f"{FILES}/{name}"]
+    words += ["--bind", str(tree), str(tree), "--chdir", str(tree), "--remount-ro", "/"]
     for name, value in environment.items():
         words += ["--setenv", name, value]
     if how.filtered:
@@ -113,7 +113,8 @@ def _isolation(how: Confinement, user: int) -> list[str]:
         if not how.filtered and how.version >= (0, 8):
             words.append("--disable-userns")
     else:
-        words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        # The third lets root enter the tree it has handed over; changing the user gives all three up.
+        words += [word for name in ("SETUID", "SETGID", "DAC_READ_SEARCH") for word in ("--cap-add", f"CAP_{name}")]
     return words
 
 
@@ -130,22 +131,23 @@ def _system() -> Iterator[str]:
 
 def _ways_to(*places: Path) -> Iterator[str]:
     """Directories on the way to what is bound; left to itself bubblewrap closes them to all but its own user."""
-    ways = dict.fromkeys(way for place in (*places, Path("/etc/ssl/x"), Path(FILES, "x")) for way in place.parents)
+    ours = (Path("/etc/ssl/openssl.cnf"), Path(FILES, "file"), Path("/var/tmp"))  # noqa: S108 - the sandbox's own
+    ways = {way for place in (*places, *ours) for way in place.parents}
     for way in sorted(ways)[1:]:
         if way.parts[1] not in {"usr", "tmp", "proc", "dev"}:
             yield from ("--perms", "0755", "--dir", str(way))
 
 
 def _etc(given: _Descriptors, user: int) -> Iterator[str]:
-    for path in ETC:
+    for path in ETC_DIRECTORIES:
         yield from ("--ro-bind-try", path, path)
     synthetic = {
         "/etc/passwd": f"agent:x:{user}:{user}:agent:{HOME}:/bin/sh\n",
         "/etc/group": f"agent:x:{user}:\n",
         "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
     }
-    for path, text in synthetic.items():
-        yield from ("--perms", "0444", "--ro-bind-data", given.file(text.encode()), path)
+    for path, content in (*etc_copies().items(), *((path, text.encode()) for path, text in synthetic.items())):
+        yield from ("--perms", "0444", "--file", given.file(content), path)
 
 
 def _toolchains(policy: Policy) -> Iterator[str]:
@@ -159,7 +161,8 @@ def _toolchains(policy: Policy) -> Iterator[str]:
 
 
 def _private(how: Confinement, limits: Limits) -> Iterator[str]:
-    for place in ("/tmp", "/var/tmp", HOME, "/dev/shm"):  # noqa: S108 - these are the sandbox's own
+    yield from ("--symlink", "/tmp", "/var/tmp")  # noqa: S108 - the sandbox's own
+    for place in ("/tmp", HOME, "/dev/shm"):  # noqa: S108 - these are the sandbox's own
         if how.version >= (0, 7):
             yield from ("--size", str(limits.temporary_bytes))
         yield from ("--perms", "1777" if place != HOME else "0777", "--tmpfs", place)
@@ -183,7 +186,11 @@ def _limited(limits: Limits, how: Confinement) -> list[str]:
 
 
 def _dropped(how: Confinement, user: int) -> list[str]:
-    return [_DROPPER, f"--reuid={user}", f"--regid={user}", "--clear-groups"] if how.mode == "dropped" else []
+    return (
+        [_DROPPER, f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all"]
+        if how.mode == "dropped"
+        else []
+    )
 
 
 def hand_over(tree: Path, user: int) -> None:

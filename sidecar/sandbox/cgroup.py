@@ -135,7 +135,9 @@ def _mount_of(version: int, names: str) -> Path | None:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split()[:3]
-        fits = kind == "cgroup2" if version == 2 else kind == "cgroup" and set(names.split(",")) <= set(options.split(","))
+        fits = (
+            kind == "cgroup2" if version == 2 else kind == "cgroup" and set(names.split(",")) <= set(options.split(","))
+        )
         if fits:
             return Path(before.split()[4])
     return None

@@ -89,7 +89,9 @@ def _modes() -> tuple[Mode, ...]:
 
 def _version(program: str) -> tuple[int, ...]:
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=True)
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(int(part) for part in re.findall(r"\d+", said.stdout)[:3])
@@ -113,8 +115,13 @@ def _try(how: Confinement) -> str | None:
                 keep=keep,
             )
             trial = subprocess.run(
-                ready.argv, pass_fds=ready.descriptors, capture_output=True, stdin=subprocess.DEVNULL,
-                env={}, timeout=_TRIAL_SECONDS, check=False,
+                ready.argv,
+                pass_fds=ready.descriptors,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                env={},
+                timeout=_TRIAL_SECONDS,
+                check=False,
             )
         except (OSError, subprocess.SubprocessError) as problem:
             return str(problem)

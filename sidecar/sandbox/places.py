@@ -11,18 +11,10 @@ from sidecar.sandbox.policy import Policy
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-# Read by libc, by the loader and by what update-alternatives links through; nothing of it is private on any system.
-# /etc itself is never shown: to a real root it would hold the shadow file.
-ETC = (
-    "/etc/alternatives",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/mime.types",
-    "/etc/nsswitch.conf",
-    "/etc/ssl/openssl.cnf",
-)
+# Read by libc, by the loader and by tools; nothing of it is private on any system. /etc itself is never shown: to a
+# real root it would hold the shadow file. Copied, not mounted: every mount costs as much as a small program.
+ETC_COPIES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf", "/etc/ssl/openssl.cnf")
+ETC_DIRECTORIES = ("/etc/alternatives",)
 
 # Showing one of these whole would undo the sandbox.
 _TOO_MUCH = {Path(name) for name in ("/", "/home", "/root", "/etc", "/var", "/run", "/tmp", "/proc", "/sys", "/dev")}  # noqa: S108
@@ -57,3 +49,9 @@ def _programs(directories: Iterable[Path]) -> list[str]:
 @cache
 def _own_python() -> tuple[Path, ...]:
     return tuple(path for path in map(Path, (sys.prefix, sys.base_prefix)) if path not in _TOO_MUCH)
+
+
+@cache
+def etc_copies() -> dict[str, bytes]:
+    """The contents of the few files of /etc that are shown, where they exist."""
+    return {name: Path(name).read_bytes() for name in ETC_COPIES if Path(name).is_file()}

@@ -12,6 +12,7 @@ import errno
 import platform
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -64,6 +65,7 @@ _MACHINES = {
 }
 
 
+@cache
 def program(machine: str = "") -> bytes | None:
     """The filter for `machine` (this one by default) as bubblewrap's `--seccomp` reads it; None if we have none."""
     known = _MACHINES.get(machine or platform.machine())

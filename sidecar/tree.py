@@ -1,0 +1,149 @@
+"""A look over a tree that commands have written, before git gets to see it; and over what would be recorded of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+MAX_ENTRIES = 500_000
+MAX_FILE_BYTES = 50 * 1024 * 1024
+EMBEDDED_AS = "dot-git"
+
+_HFS_IGNORES = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
+_SHORT_NAME = re.compile(r"git~\d+\Z")
+_ALLOWED = {".gitignore", ".gitattributes", ".gitkeep", ".github", ".gitlab", ".gitea", ".gitlab-ci.yml"}
+
+
+class NotAWork(Exception):
+    """The tree holds something that cannot be recorded as it is. `code` names it, `paths` say where (a few)."""
+
+    def __init__(self, code: str, message: str, paths: list[str]) -> None:
+        super().__init__(f"{message}: {', '.join(paths[:5])}" if paths else message)
+        self.code = code
+        self.paths = paths[:20]
+
+
+@dataclass
+class Findings:
+    """What is odd in a tree, by paths relative to it."""
+
+    embedded: list[Path] = field(default_factory=list)
+    special: list[Path] = field(default_factory=list)
+    large: list[Path] = field(default_factory=list)
+
+    def all(self) -> list[Path]:
+        """Every odd path."""
+        return [*self.embedded, *self.special, *self.large]
+
+    def without(self, ignored: set[Path]) -> Findings:
+        """What is left when `ignored` does not matter."""
+        kept = ([path for path in paths if path not in ignored] for paths in (self.embedded, self.special, self.large))
+        return Findings(*kept)
+
+
+def refuse_odd(found: Findings, ignored: set[Path]) -> None:
+    """Raise NotAWork for what git must not even look at, unless `.gitignore` keeps git away from it.
+
+    A repository inside the tree is such: git would ask it, by its own configuration, whether it has changed.
+    """
+    odd = found.without(ignored)
+    for code, message, paths in (
+        ("embedded_repository", "There is a git repository inside the work", odd.embedded),
+        ("special_file", "The work holds something that is no file", odd.special),
+        ("file_too_large", f"The work holds a file of more than {MAX_FILE_BYTES // 2**20} MB", odd.large),
+    ):
+        if paths:
+            raise NotAWork(code, message, _names(paths))
+
+
+def survey(tree: Path) -> Findings:
+    """Walk the tree without following anything and say what is odd; what was made unreadable becomes readable again.
+
+    Raises NotAWork when there is no tree, or no end to it.
+    """
+    if not tree.is_dir() or tree.is_symlink():
+        raise NotAWork("tree_missing", "The work tree has been removed", [])
+    found = Findings()
+    entries = 0
+    waiting = [tree]
+    while waiting:
+        directory = waiting.pop()
+        for entry in _open(directory):
+            entries += 1
+            if entries > MAX_ENTRIES:
+                raise NotAWork("too_many_files", f"The work tree has more than {MAX_ENTRIES} entries", [])
+            path = Path(entry.path)
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if entry.name.casefold() == ".git":
+                if directory != tree or entry.name != ".git":
+                    found.embedded.append(path.relative_to(tree))
+            elif stat.S_ISDIR(mode):
+                waiting.append(path)
+            elif stat.S_ISREG(mode):
+                _note_file(found, entry, path.relative_to(tree))
+            elif not stat.S_ISLNK(mode):
+                found.special.append(path.relative_to(tree))
+    return found
+
+
+def _open(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(directory))
+    except PermissionError:
+        directory.chmod(0o755)
+        return list(os.scandir(directory))
+
+
+def _note_file(found: Findings, entry: os.DirEntry[str], path: Path) -> None:
+    about = entry.stat(follow_symlinks=False)
+    if about.st_size > MAX_FILE_BYTES:
+        found.large.append(path)
+    if not about.st_mode & stat.S_IRUSR:
+        Path(entry.path).chmod(stat.S_IMODE(about.st_mode) | stat.S_IRUSR)
+
+
+def disarm(tree: Path, found: Findings) -> None:
+    """Make everything recordable: repositories inside become plain directories, and what is no file goes."""
+    for path in found.special:
+        (tree / path).unlink()
+    for path in sorted(found.embedded, key=lambda path: len(path.parts), reverse=True):
+        (tree / path).rename(_free(tree / path.with_name(EMBEDDED_AS)))
+
+
+def _free(path: Path) -> Path:
+    number = 1
+    candidate = path
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def looks_like_git(name: str) -> bool:
+    """Whether some file system would take `name` for git's own, other than the few that belong in a work tree."""
+    bare = unicodedata.normalize("NFC", "".join(c for c in name if c not in _HFS_IGNORES)).casefold().rstrip(". ")
+    bare = bare.partition(":")[0]  # NTFS streams
+    if name in _ALLOWED:
+        return False
+    return (
+        bare in {".git", ".gitmodules"} or bool(_SHORT_NAME.match(bare)) or (bare in _ALLOWED and name not in _ALLOWED)
+    )
+
+
+def leaves(path: str, target: str) -> bool:
+    """Whether a symbolic link at `path` (relative to the tree) to `target` may point out of the tree.
+
+    `..` after a name counts as leaving: where it leads depends on whether that name is a link itself.
+    """
+    parts = PurePosixPath(target).parts
+    up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+    depth = len(PurePosixPath(path).parts) - 1
+    return target.startswith("/") or not target or "\0" in target or up > depth or ".." in parts[up:]
+
+
+def _names(paths: list[Path]) -> list[str]:
+    return [str(path).encode("utf-8", "backslashreplace").decode() for path in paths]

@@ -1,0 +1,246 @@
+"""Where one attempt works: a tree that commands may change, and a git directory beside it that they never see.
+
+root/cache/<repository>.git       everything fetched so far, shared by all attempts
+root/attempts/<attempt>/tree      the work
+root/attempts/<attempt>/git       ours, hard-linked from the cache, complete by itself
+root/attempts/<attempt>/index     ours
+root/attempts/<attempt>/about.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.git import Git, GitFailed, Remote, checked_branch
+from sidecar.tree import Findings, NotAWork, refuse_odd, survey
+
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+_DIFF_BYTES = 400_000
+
+
+class WorkspaceFailed(Exception):
+    """There is nothing to work on. `code` is one of empty_repository, branch_missing, commit_missing, fetch_failed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A prepared attempt. `base` is the commit it starts from, `branch` the branch that was meant, if one was."""
+
+    root: Path
+    attempt: int
+    url: str
+    base: str
+    base_tree: str
+    branch: str
+
+    @property
+    def directory(self) -> Path:
+        return self.root / "attempts" / str(self.attempt)
+
+    @property
+    def tree(self) -> Path:
+        """The only directory that commands may change."""
+        return self.directory / "tree"
+
+    @property
+    def git(self) -> Git:
+        """The trusted git over this tree."""
+        return Git(self.directory / "git", self.tree, self.directory / "index")
+
+    @classmethod
+    async def prepare(cls, *, remote: Remote, attempt: int, root: Path, start: str = "") -> Workspace:
+        """Check `start` out afresh: a branch, a full commit hash, or the default branch when empty.
+
+        Raises WorkspaceFailed, or BadName for a start that could not be either.
+        """
+        if start and not _SHA.match(start):
+            checked_branch(start)
+        directory = root / "attempts" / str(attempt)
+        await asyncio.to_thread(_fresh, directory)
+        async with _cache(root, remote) as cache:
+            branch, base = await _find(cache, remote, start)
+            git = Git(directory / "git", directory / "tree", directory / "index")
+            await Git(cache.git_dir).run(
+                "clone", "--quiet", "--bare", "--local", "--no-tags", "--template=", "--", str(cache.git_dir),
+                str(directory / "git"),
+            )  # fmt: skip
+        await git.run("update-ref", "--no-deref", "HEAD", base)
+        await git.run("read-tree", "--reset", "-u", base)
+        made = cls(root, attempt, remote.url, base, await git.text("rev-parse", f"{base}^{{tree}}"), branch)
+        made._remember()
+        return made
+
+    @classmethod
+    def reopen(cls, root: Path, attempt: int) -> Workspace | None:
+        """What an earlier run of the sidecar prepared; None when there is nothing, or not enough, left of it."""
+        try:
+            about = json.loads((root / "attempts" / str(attempt) / "about.json").read_text())
+            found = cls(root, attempt, **{name: str(about[name]) for name in ("url", "base", "base_tree", "branch")})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.tree.is_dir() else None
+
+    async def snapshot(self) -> str:
+        """The hash of the tree as it stands, `.gitignore` honoured; its objects are kept. Raises NotAWork, GitFailed."""
+        found = await asyncio.to_thread(survey, self.tree)
+        refuse_odd(found, await self.ignored(found))
+        scratch = self.directory / "scratch-index"
+        if (self.directory / "index").exists():
+            await asyncio.to_thread(shutil.copyfile, self.directory / "index", scratch)
+        git = Git(self.directory / "git", self.tree, scratch)
+        await git.run("add", "--all", "--", ".")
+        return await git.text("write-tree")
+
+    async def differs(self) -> bool:
+        """Whether there is work in the tree that its base does not have. What cannot be recorded counts as work."""
+        try:
+            return await self.snapshot() != self.base_tree
+        except (NotAWork, GitFailed):
+            return self.tree.is_dir()
+
+    async def snapshot_diff(self, base: str = "") -> str:
+        """The patch from `base` (a commit, the start by default) to the tree as it stands, cut at 400 kB."""
+        tree = await self.snapshot()
+        patch = await self.git.run(
+            "diff-tree", "-p", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all",
+            base or self.base, tree, "--",
+        )  # fmt: skip
+        return patch[:_DIFF_BYTES].decode("utf-8", "replace")
+
+    async def remove(self) -> None:
+        """Forget the attempt and everything in its directory, whatever modes its commands have set."""
+        await asyncio.to_thread(discard, self.directory)
+
+    async def ignored(self, found: Findings) -> set[Path]:
+        """Those of the odd paths that `.gitignore` keeps out of the work anyway."""
+        asked = {path: path.parent if path in found.embedded else path for path in found.all()}
+        if not asked:
+            return set()
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in set(asked.values()) if path != Path())
+        try:
+            said = await self.git.run("check-ignore", "-z", "--stdin", stdin=stdin)
+        except GitFailed as failed:
+            if failed.code == 1:  # none of them
+                return set()
+            raise
+        ignored = {Path(os.fsdecode(name)) for name in said.split(b"\0") if name}
+        return {path for path, place in asked.items() if place in ignored}
+
+    def _remember(self) -> None:
+        about = {"url": self.url, "base": self.base, "base_tree": self.base_tree, "branch": self.branch}
+        (self.directory / "about.json").write_text(json.dumps(about))
+
+
+def discard(directory: Path) -> None:
+    """Remove a directory that may hold directories without the right to look into them."""
+
+    def allow(act: Callable[[str], object], name: str, problem: BaseException) -> None:
+        if isinstance(problem, FileNotFoundError):
+            return
+        parent = Path(name).parent
+        for place in (parent, Path(name)):
+            if place.is_relative_to(directory) and stat.S_ISDIR(place.lstat().st_mode):
+                place.chmod(0o700)
+        if act is os.rmdir or act is os.unlink:
+            act(name)
+        elif stat.S_ISDIR(Path(name).lstat().st_mode):
+            shutil.rmtree(name)
+
+    shutil.rmtree(directory, onerror=lambda act, name, info: allow(act, name, info[1]))
+
+
+def _fresh(directory: Path) -> None:
+    if directory.exists():
+        discard(directory)
+    directory.mkdir(parents=True, mode=0o700)
+    directory.parent.chmod(0o700)
+    (directory / "tree").mkdir(mode=0o755)
+
+
+@asynccontextmanager
+async def _cache(root: Path, remote: Remote) -> AsyncIterator[Git]:
+    """The up-to-date cache of `remote`, ours alone meanwhile; one that turns out broken is made anew."""
+    home = root / "cache"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    git = Git(home / f"{hashlib.sha256(remote.url.encode()).hexdigest()[:24]}.git")
+    with git.git_dir.with_suffix(".lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        try:
+            await _fetch(git, remote)
+        except GitFailed as failed:
+            if not git.git_dir.exists() or await _sound(git):
+                raise WorkspaceFailed("fetch_failed", failed.message) from failed
+            await asyncio.to_thread(discard, git.git_dir)
+            try:
+                await _fetch(git, remote)
+            except GitFailed as again:
+                raise WorkspaceFailed("fetch_failed", again.message) from again
+        yield git
+
+
+async def _fetch(git: Git, remote: Remote) -> None:
+    if not (git.git_dir / "HEAD").exists():
+        await git.run("init", "--quiet", "--bare", "--template=", str(git.git_dir))
+    await git.run(
+        "fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--force", "--end-of-options",
+        remote.url, "+refs/heads/*:refs/heads/*", remote=remote,
+    )  # fmt: skip
+
+
+async def _sound(git: Git) -> bool:
+    """Whether the failure was not the cache's: everything its branches lead to is there."""
+    try:
+        await git.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
+    except GitFailed:
+        return False
+    return True
+
+
+async def _find(git: Git, remote: Remote, start: str) -> tuple[str, str]:
+    """The branch that is meant (empty for a bare commit) and the commit to start from."""
+    if _SHA.match(start):
+        return "", await _exactly(git, remote, start)
+    branch = start or await _default_branch(git, remote)
+    base = await git.commit_of(f"refs/heads/{branch}")
+    if base is None:
+        raise WorkspaceFailed("branch_missing", f"The repository has no branch {branch}.")
+    return branch, base
+
+
+async def _exactly(git: Git, remote: Remote, commit: str) -> str:
+    if await git.commit_of(commit) is None:
+        try:
+            await git.run("fetch", "--quiet", "--no-tags", "--end-of-options", remote.url, commit, remote=remote)
+        except GitFailed as failed:
+            raise WorkspaceFailed("commit_missing", f"The repository does not have commit {commit}.") from failed
+    return commit
+
+
+async def _default_branch(git: Git, remote: Remote) -> str:
+    """What the other side's HEAD points to, whatever its name is."""
+    try:
+        said = await git.text("ls-remote", "--symref", "--end-of-options", remote.url, "HEAD", remote=remote)
+    except GitFailed as failed:
+        raise WorkspaceFailed("fetch_failed", failed.message) from failed
+    match = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", said, re.MULTILINE)
+    if match:
+        return match[1]
+    if not await git.text("for-each-ref", "--count=1", "refs/heads/"):
+        raise WorkspaceFailed("empty_repository", "The repository is empty: it has no commit to start from.")
+    raise WorkspaceFailed("branch_missing", "The repository's default branch has no commit yet.")
