@@ -65,6 +65,7 @@ class Run:
         self._said = said
         self._output = output
         self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(self._was_read)
 
     @classmethod
     async def start(cls, child: Child, output: Callable[[str, str], None]) -> Run:
@@ -125,6 +126,11 @@ class Run:
                 rest = b""
         if rest:
             self._say(rest)
+
+    def _was_read(self, reader: asyncio.Task[None]) -> None:
+        """A program whose output nobody takes would hang at its next line: end it; `wait()` raises the cause."""
+        if not reader.cancelled() and reader.exception():
+            self.kill()
 
     def _say(self, line: bytes) -> None:
         text = line[:LONGEST_LINE].decode(errors="replace").rstrip("\r")

@@ -120,7 +120,7 @@ def web_child(bind: str, port: int, *, redis_url: str, data_dir: Path) -> Child:
 
 
 def cluster_child(name: str, *, redis_url: str, data_dir: Path, ring: Callable[[str], object]) -> Child:
-    """One job cluster, watched by its pulse; `ring(name)` queues a beat for it."""
+    """One job cluster, watched by its pulse; `ring(name)` queues a beat for it. Starts when the web is up: it can wait."""
     directory = data_dir / "pulse" / name
     env = {
         "Q_CLUSTER_NAME": name,
@@ -129,7 +129,7 @@ def cluster_child(name: str, *, redis_url: str, data_dir: Path, ring: Callable[[
         DIRECTORY_VARIABLE: str(directory),
     }
     watch = Pulse(directory, lambda: ring(name))
-    return Child(f"jobs.{name}", manage("qcluster"), stage=1, env=env, watch=watch)
+    return Child(f"jobs.{name}", manage("qcluster"), stage=2, env=env, watch=watch)
 
 
 def hub_children(

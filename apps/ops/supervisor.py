@@ -58,7 +58,9 @@ class Supervisor:
         Raises NotReady when a child with a `ready` question does not come up in time.
         """
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says: go on without a terminal
+            signals.append(signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, self._signalled)
         try:

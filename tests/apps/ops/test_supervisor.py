@@ -197,6 +197,18 @@ async def test_a_fault_of_a_ready_question_ends_the_supervisor_with_that_fault(l
         await asyncio.wait_for(running, 10)
 
 
+async def test_when_nobody_takes_the_output_any_more_everything_ends_with_the_cause(lines: Lines):
+    def closed(name: str, line: str) -> None:
+        lines(name, line)
+        raise BrokenPipeError("the reader has left")
+
+    supervisor = Supervisor([family()], output=closed, stop_seconds=1)
+
+    with pytest.raises(BrokenPipeError):
+        await asyncio.wait_for(supervisor.run(), 20)
+    assert not any(is_alive(pid) for pid in lines.pids()[0])
+
+
 SUPERVISE = """
 import asyncio, sys
 from apps.ops.child import Child
