@@ -157,7 +157,8 @@ class GitHttp(Generic[Agent]):
         await reply.end()
 
     async def _admission(self, agent: Agent, request: Request) -> Admission:
-        if not request.pushes:
+        # Asked for the advertisement too: git shows people why that was refused, but not why a push was.
+        if request.service != RECEIVE:
             return Admission(agent=agent.name)
         try:
             return Admission.from_facts(await self._admit(agent, request.slug))

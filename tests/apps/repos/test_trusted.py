@@ -44,8 +44,8 @@ BAD_URLS = [
     "https+ext::https://x",
 ]
 BAD_BRANCHES = [
-    "", "-x", "--upload-pack=id", "a b", "a..b", "a/", "/a", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a~1", "a^", "a:b",
-    "a?", "a*", "a[b", "a\\b", "a\nb", "a\x7f", "@", "a@{1}", "HEAD", "ü", "a.", "$(id)", "a" * 201,
+    "", "-x", "--upload-pack=id", "a b", "a..b", "a/", "/a", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a~1", "a^",
+    "a:b", "a?", "a*", "a[b", "a\\b", "a\nb", "a\x7f", "@", "a@{1}", "HEAD", "ü", "a.", "$(id)", "a" * 201,
 ]  # fmt: skip
 
 
