@@ -52,14 +52,18 @@ class Pushed:
     deleted: int
 
 
-async def publish(workspace: Workspace, *, branch: str, message: str, author: Author, remote: Remote) -> Pushed:
-    """Record the tree as a commit by `author` and push it to `branch`, and nowhere else.
+async def publish(
+    workspace: Workspace, *, branch: str, message: str, author: Author, remote: Remote, tree: str = ""
+) -> Pushed:
+    """Record the work as a commit by `author` and push it to `branch`, and nowhere else.
 
+    `tree` is the snapshot that a report was bound to, so that exactly what was verified is published; without it the
+    tree is recorded as it stands.
     Raises NoChange, NotPublished, or GitFailed when git itself breaks down.
     """
     checked_branch(branch)
     try:
-        tree = await workspace.snapshot()
+        tree = tree or await workspace.snapshot()
     except NotAWork as odd:
         raise NotPublished(odd.code, str(odd)) from odd
     if tree == workspace.base_tree:
@@ -102,7 +106,8 @@ async def diff_size(git: Git, base: str, commit: str) -> tuple[int, int, int]:
         "diff-tree", "--numstat", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", base, commit
     )
     rows = [row.split("\t", 2) for row in said.split("\0") if "\t" in row]
-    return len(rows), *(sum(int(row[at]) for row in rows if row[at].isdigit()) for at in (0, 1))
+    added, deleted = (sum(int(row[at]) for row in rows if row[at].isdigit()) for at in (0, 1))
+    return len(rows), added, deleted
 
 
 async def _refuse_unsafe(git: Git, base: str, tree: str) -> None:
