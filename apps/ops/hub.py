@@ -120,7 +120,7 @@ def web_child(bind: str, port: int, *, redis_url: str, data_dir: Path) -> Child:
 
 
 def cluster_child(name: str, *, redis_url: str, data_dir: Path, ring: Callable[[str], object]) -> Child:
-    """One job cluster, watched by its pulse; `ring(name)` queues a beat for it. Starts when the web is up: it can wait."""
+    """One job cluster, watched by its pulse; `ring(name)` queues a beat for it. It starts when the web is up."""
     directory = data_dir / "pulse" / name
     env = {
         "Q_CLUSTER_NAME": name,

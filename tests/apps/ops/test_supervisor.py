@@ -87,7 +87,7 @@ async def test_a_child_that_dies_is_started_again_and_leaves_nobody_behind(lines
     os.kill(head, signal.SIGKILL)
     await until(lambda: len(lines.pids()) == 2, "second life")
 
-    assert not is_alive(grandchild)
+    await until(lambda: not is_alive(grandchild), "nobody is left")
     assert ["ended (SIGKILL); starts again in 0.5 s"] == lines.of("family", "ended")
     supervisor.request_stop()
     await running
@@ -114,7 +114,9 @@ async def test_a_stop_ends_higher_stages_first_and_everything_with_them(lines: L
     await running
 
     assert ["high", "low"] == [who for who, line in lines if line == "goodbye"]
-    assert not any(is_alive(pid) for name in ("low", "high") for pid in lines.pids(name)[0])
+    await until(
+        lambda: not any(is_alive(pid) for name in ("low", "high") for pid in lines.pids(name)[0]), "nobody is left"
+    )
 
 
 async def test_who_ignores_the_request_to_stop_is_killed(lines: Lines):
@@ -125,7 +127,7 @@ async def test_who_ignores_the_request_to_stop_is_killed(lines: Lines):
     supervisor.request_stop()
     await asyncio.wait_for(running, 10)
 
-    assert not any(is_alive(pid) for pid in lines.pids()[0])
+    await until(lambda: not any(is_alive(pid) for pid in lines.pids()[0]), "nobody is left")
 
 
 async def test_the_next_stage_waits_until_this_one_is_ready(lines: Lines, tmp_path: Path):
@@ -177,7 +179,7 @@ async def test_a_child_whose_watch_finds_it_stuck_is_killed_and_started_again(li
     await until(lambda: len(lines.pids()) == 2 and watch.starts == 2, "second life")
     first, second = lines.pids()
 
-    assert not any(is_alive(pid) for pid in first)
+    await until(lambda: not any(is_alive(pid) for pid in first), "nobody is left")
     assert all(is_alive(pid) for pid in second)
     supervisor.kill("family")
     supervisor.request_stop()
@@ -206,7 +208,7 @@ async def test_when_nobody_takes_the_output_any_more_everything_ends_with_the_ca
 
     with pytest.raises(BrokenPipeError):
         await asyncio.wait_for(supervisor.run(), 20)
-    assert not any(is_alive(pid) for pid in lines.pids()[0])
+    await until(lambda: not any(is_alive(pid) for pid in lines.pids()[0]), "nobody is left")
 
 
 SUPERVISE = """
@@ -251,4 +253,4 @@ async def test_a_second_ctrl_c_ends_everything_at_once():
     said, _ = process.communicate(timeout=7)
 
     assert "supervisor ends None" in said
-    assert not any(is_alive(pid) for pid in pids)
+    await until(lambda: not any(is_alive(pid) for pid in pids), "nobody is left")
