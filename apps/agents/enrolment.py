@@ -27,9 +27,7 @@ def mint_code(by: AbstractBaseUser | None, name: str = "") -> tuple[EnrolmentCod
     With `name`, the agent will be called that. Raises Invalid for a name that cannot be used, Refused for a taken one.
     """
     if name:
-        check_name(name)
-        if Agent.objects.filter(name=name).exists():
-            raise _taken(name)
+        check_free(name)
     code = onetime.draw_code()
     expires_at: datetime = timezone.now() + settings.ENROLMENT_CODE_LIFETIME
     made = EnrolmentCode.objects.create(
@@ -68,6 +66,13 @@ def check_name(name: str) -> None:
         raise Invalid("name", error.messages[0]) from error
     if name in RESERVED:
         raise Invalid("name", "This name is reserved.")
+
+
+def check_free(name: str) -> None:
+    """As `check_name`, and raises Refused when an agent is called that already."""
+    check_name(name)
+    if Agent.objects.filter(name=name).exists():
+        raise _taken(name)
 
 
 def _create(name: str) -> Agent:

@@ -68,7 +68,7 @@ def mint(
     """A new token, and its secret, which is never seen again. Raises Invalid for a holder or scopes that do not fit."""
     role = Role(role)
     granted = sorted(set(scopes))
-    _check(role, agent, user, granted)
+    check(role, agent, user, granted)
     key, secret = secrets.draw(role.value)
     token = Token.objects.create(
         key=key,
@@ -84,7 +84,8 @@ def mint(
     return token, secret
 
 
-def _check(role: Role, agent: Agent | None, user: AbstractBaseUser | None, scopes: list[str]) -> None:
+def check(role: Role, agent: Agent | None, user: AbstractBaseUser | None, scopes: list[str]) -> None:
+    """Raises Invalid, with the field at fault, when no such token can be."""
     if role is Role.AGENT:
         if agent is None or user is not None:
             raise Invalid("agent", "An agent's token belongs to an agent.")
