@@ -1,0 +1,20 @@
+"""How a page's button works: call one action; then the page that shows what came of it, or the refusal beside the button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpResponse, HttpResponseRedirect
+
+from apps.events.refused import Refused
+
+
+def act(work: Callable[[], object], *, then: str, refused: Callable[[Refused], HttpResponse]) -> HttpResponse:
+    """Do `work` and go on to the URL `then`; when it is refused, answer with the page that says why."""
+    try:
+        work()
+    except Refused as no:
+        response = refused(no)
+        response.status_code = no.status
+        return response
+    return HttpResponseRedirect(then)

@@ -1,0 +1,80 @@
+"""The first page: what needs a person, who is there, what runs, what just finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import JSONField, OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.agents.models import Agent
+from apps.dashboard import counting
+from apps.dashboard.rows import agent_rows
+from apps.repos.models import Repo
+from apps.tasks.models import Attempt, ProgressBatch, Task
+
+SHOWN = 8
+RUNNING_SHOWN = 20
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """`/`"""
+    running = running_now()
+    agents = agent_rows()
+    watch = ["dashboard", "needs-you", *(f"task.{attempt.task_id}" for attempt in running)]
+    context = {
+        "watch": " ".join(watch),
+        "running": running,
+        "running_count": counting.capped(Attempt.objects.open()),
+        "agents": agents,
+        "online": sum(row.agent.online for row in agents),
+        "unconfined": [row.agent for row in agents if row.agent.online and row.agent.sandbox != "bubblewrap"],
+        "lanes": counting.lanes(),
+        "finished": just_finished(),
+        "needs": needs_you(),
+        "first_run": first_steps(),
+    }
+    return render(request, "overview.html", context)
+
+
+def running_now() -> list[Attempt]:
+    """Open attempts, newest first, each with the steps of its last batch of progress as `last_steps`."""
+    last = ProgressBatch.objects.filter(attempt=OuterRef("pk")).order_by("-seq").values("steps")[:1]
+    rows = Attempt.objects.open().select_related("task", "task__repo", "agent").order_by("-id")
+    found = list(rows.annotate(last_steps=Subquery(last, output_field=JSONField()))[:RUNNING_SHOWN])
+    for attempt in found:
+        steps = attempt.last_steps or []  # type: ignore[attr-defined]  # the annotation above
+        attempt.last_line = str(steps[-1].get("text", "")) if steps else ""  # type: ignore[attr-defined]
+    return found
+
+
+def just_finished() -> list[Task]:
+    """The tasks that ended last, whatever their end; without the verifications."""
+    ended = Task.objects.changes().filter(finished_at__isnull=False).select_related("repo")
+    return list(ended.order_by("-finished_at")[:SHOWN])
+
+
+def needs_you() -> dict[str, Any]:
+    """What stands still until a person acts."""
+    return {
+        "pulls": list(counting.waiting_pulls().select_related("repo").prefetch_related("verifications")[:SHOWN]),
+        "pulls_count": counting.capped(counting.waiting_pulls()),
+        "dead": list(counting.dead_letter().select_related("repo").order_by("-id")[:SHOWN]),
+        "dead_count": counting.capped(counting.dead_letter()),
+        "stranded": list(counting.stranded_tasks().order_by("-id")[:SHOWN]),
+    }
+
+
+def first_steps() -> dict[str, bool] | None:
+    """What a new hub still lacks, or None once every step was made."""
+    steps = {
+        "repo": Repo.objects.exists(),
+        "agent": Agent.objects.filter(retired_at__isnull=True).exists(),
+        "task": Task.objects.exists(),
+    }
+    return None if all(steps.values()) else steps
+
+

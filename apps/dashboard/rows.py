@@ -1,0 +1,33 @@
+"""Agents as the pages show them: with the state that follows from connection and work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.agents.lifecycle import AgentState, state_of
+from apps.agents.models import Agent
+from apps.tasks.models import Attempt
+
+MAX_AGENTS = 200
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    """One agent, what it is doing, and the open attempt that it holds."""
+
+    agent: Agent
+    state: AgentState
+    attempt: Attempt | None
+
+
+def agent_rows() -> list[AgentRow]:
+    """Every agent that is not retired, the busy first, then the idle, then those that are away. Two queries."""
+    agents = list(Agent.objects.filter(retired_at__isnull=True).order_by("name")[:MAX_AGENTS])
+    held = {attempt.agent_id: attempt for attempt in Attempt.objects.open().select_related("task")}
+    rows = [_row(agent, held.get(agent.pk)) for agent in agents]
+    return sorted(rows, key=lambda row: (row.state is AgentState.OFFLINE, row.state is AgentState.IDLE))
+
+
+def _row(agent: Agent, attempt: Attempt | None) -> AgentRow:
+    status = attempt.task.status if attempt is not None else None
+    return AgentRow(agent, state_of(online=agent.online, task_status=status), attempt)

@@ -1,0 +1,45 @@
+"""Every page. What is not in `OPEN` is for operators: the guard is put on here, once, for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+
+from apps.dashboard import agents, dead, overview, people, pull_actions, pulls, repos, task_actions, tasks
+from apps.dashboard.access import operators_only
+
+
+class Id(IntConverter):
+    """A row's id; longer numbers than the database can hold are simply not found."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_converter(Id, "id")
+
+OPEN = [
+    path("login", people.Login.as_view(), name="login"),
+    path("login/<str:secret>", people.login_link, name="login_link"),
+    path("logout", LogoutView.as_view(), name="logout"),
+]
+PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "overview": ("", overview.overview),
+    "tasks": ("tasks", tasks.tasks),
+    "task_new": ("tasks/new", tasks.task_new),
+    "task": ("tasks/<id:pk>", tasks.task),
+    "task_act": ("tasks/<id:pk>/<slug:verb>", task_actions.task_act),
+    "dead": ("dead", dead.dead),
+    "pulls": ("pulls", pulls.pulls),
+    "pull": ("pulls/<id:pk>", pulls.pull),
+    "pull_act": ("pulls/<id:pk>/<slug:verb>", pull_actions.pull_act),
+    "agents": ("agents", agents.agents),
+    "agent_act": ("agents/<id:pk>/<slug:verb>", agents.agent_act),
+    "enrolment_code": ("agents/code", agents.enrolment_code),
+    "repos": ("repos", repos.repos),
+    "repo_act": ("repos/<id:pk>/<slug:verb>", repos.repo_act),
+}
+urlpatterns = [*OPEN, *(path(route, operators_only(view), name=name) for name, (route, view) in PAGES.items())]
