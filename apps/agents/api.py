@@ -82,6 +82,10 @@ class AgentPages(Pages):
 
     ordering = "name"
 
+    def is_position(self, position: str) -> bool:
+        """Whether an agent could be called that."""
+        return position.isascii() and position.isprintable()
+
 
 class Agents(ListAPIView[Agent]):
     """Every agent, by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -19,6 +19,8 @@ def answer(exc: Exception, context: dict[str, Any]) -> Response | None:
         return Response({exc.field: [exc.message]}, status=exc.status)
     if isinstance(exc, Refused):
         return Response({"code": exc.code, "detail": exc.message}, status=exc.status)
+    if isinstance(exc, RequestDataTooBig):
+        return Response({"code": "too_large", "detail": str(exc)}, status=413)
     response = exception_handler(exc, context)
     if response is not None and isinstance(response.data, dict) and set(response.data) == {"detail"}:
         response.data["code"] = _code(exc)
