@@ -49,4 +49,5 @@ api = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api)),
     path("admin/", admin.site.urls),
+    path("", include("apps.dashboard.urls")),
 ]

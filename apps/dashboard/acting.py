@@ -1,4 +1,4 @@
-"""How a page's button works: call one action; then the page that shows what came of it, or the refusal beside the button."""
+"""How a page's button works: call one action; then show what came of it, or the refusal beside the button."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def agents(request: HttpRequest) -> HttpResponse:
     return agents_page(request)
 
 
-def agents_page(request: HttpRequest, *, code: str = "", name: str = "", refused: Refused | None = None) -> HttpResponse:
+def agents_page(
+    request: HttpRequest, *, code: str = "", name: str = "", refused: Refused | None = None
+) -> HttpResponse:
     """All agents; with `code`, the command by which a machine joins, shown this once."""
     context = {
         "rows": agent_rows(),

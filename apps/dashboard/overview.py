@@ -76,5 +76,3 @@ def first_steps() -> dict[str, bool] | None:
         "task": Task.objects.exists(),
     }
     return None if all(steps.values()) else steps
-
-

@@ -44,8 +44,9 @@ class Login(LoginView):
     def _rest(self) -> HttpResponse:
         form = self.authentication_form(self.request)
         context = self.get_context_data(form=form, resting=True)
-        wait = {"Retry-After": str(GUESS_WINDOW_SECONDS)}
-        return render(self.request, self.template_name, context, status=429, headers=wait)
+        response = render(self.request, self.template_name, context, status=429)
+        response.headers["Retry-After"] = str(GUESS_WINDOW_SECONDS)
+        return response
 
 
 @sensitive_post_parameters()

@@ -15,7 +15,7 @@ from apps.dashboard.access import person
 from apps.dashboard.acting import act
 from apps.dashboard.pulls import pull_page
 from apps.events.refused import Invalid
-from apps.forge import actions
+from apps.forge import actions, merging, verification
 from apps.forge.models import PullRequest
 
 MAX_BODY = 10_000
@@ -54,7 +54,7 @@ def merge(pressed: Pressed) -> None:
     """Into the base branch."""
     if pressed.method not in {"merge", "squash"}:
         raise Invalid("method", "Choose a merge commit or a squash.")
-    actions.merge(pressed.pull, pressed.user, method=pressed.method)
+    merging.merge(pressed.pull, pressed.user, method="squash" if pressed.method == "squash" else "merge")
 
 
 def close(pressed: Pressed) -> None:
@@ -64,7 +64,7 @@ def close(pressed: Pressed) -> None:
 
 def verify(pressed: Pressed) -> None:
     """Repeat the checks."""
-    actions.verify(pressed.pull, by=pressed.user.get_username())
+    verification.verify(pressed.pull, by=pressed.user.get_username())
 
 
 VERBS: Mapping[str, Callable[[Pressed], None]] = {

@@ -18,8 +18,8 @@ from apps.events.refused import Refused
 from apps.forge import lifecycle
 from apps.forge.lifecycle import PullStatus
 from apps.forge.mergeable import Objection, objection
+from apps.forge.merging import standing
 from apps.forge.models import PullRequest, Verification
-from apps.forge.standing import standing_of
 from apps.repos import diff
 from apps.repos.diff import Patch
 from apps.repos.models import Repo
@@ -108,4 +108,8 @@ def pull_page(
 
 def merge_objection(pull: PullRequest) -> Objection | None:
     """Why it cannot be merged as things stand, or None."""
-    return objection(standing_of(pull))
+    try:
+        return objection(standing(pull))
+    except (GitFailed, Refused) as no:
+        reason = no.reason if isinstance(no, GitFailed) else no.message
+        return Objection("mirror", f"The mirror does not answer: {reason}")

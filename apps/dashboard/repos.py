@@ -76,7 +76,7 @@ def resume(repo: Repo, by: str) -> None:
     match()
 
 
-def sync(repo: Repo, by: str) -> None:
+def sync(repo: Repo, _by: str) -> None:
     """Fetch what is new upstream."""
     actions.sync(repo)
 

@@ -22,7 +22,7 @@ def cancel(task: Task, request: HttpRequest, by: str) -> None:
     actions.cancel(task, by=by, reason=request.POST.get("reason", "").strip()[:500])
 
 
-def retry(task: Task, request: HttpRequest, by: str) -> None:
+def retry(task: Task, _request: HttpRequest, by: str) -> None:
     """Out of the dead letter."""
     actions.revive(task, by=by)
 

@@ -118,11 +118,14 @@ def why_it_waits(task: Task, before: list[Dependency]) -> str:
     if task.repo is not None and task.repo.paused:
         return f"The repository {task.repo.slug} is paused."
     connected = {worker.id: worker for worker in roster.connected_workers()}
-    sentence = explain(roster.need_of(task), connected)
-    return f"{sentence} The repository lets {task.repo.max_running} run at once." if _full(task) else sentence
+    return f"{explain(roster.need_of(task), connected)} {_room(task)}".strip()
 
 
-def _full(task: Task) -> bool:
+def _room(task: Task) -> str:
+    """What the limit of its repository has to do with it, if anything."""
     if task.repo is None or task.repo.max_running is None:
-        return False
-    return Attempt.objects.open().filter(repo=task.repo).count() >= task.repo.max_running
+        return ""
+    running = Attempt.objects.open().filter(repo=task.repo).count()
+    if running < task.repo.max_running:
+        return ""
+    return f"The repository {task.repo.slug} lets {task.repo.max_running} run at once, and as many do."

@@ -91,7 +91,7 @@ def risk(level: int) -> SafeString:
 def ago(moment: datetime | None) -> SafeString | str:
     """How long it is since `moment`, kept up to date by the page; the exact time on hover."""
     if moment is None:
-        return "–"
+        return "-"
     text = spell((timezone.now() - moment).total_seconds())
     exact = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
     return format_html('<time data-ago datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, text)
@@ -102,9 +102,8 @@ def spell(seconds: float) -> str:
     size = abs(seconds)
     if size < 10:
         return "just now"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        if size >= length:
-            break
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    unit, length = next(pair for pair in units if size >= pair[1])
     text = f"{int(size // length)} {unit}"
     return f"in {text}" if seconds < 0 else f"{text} ago"
 
@@ -127,7 +126,7 @@ def ms(value: Any) -> str:
 def lasted(start: datetime | None, end: datetime | None) -> str:
     """The time between two moments, or until now."""
     if start is None:
-        return "–"
+        return "-"
     return ms(((end or timezone.now()) - start).total_seconds() * 1000)
 
 
