@@ -17,6 +17,8 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Bell:
         self._listening: redis.Redis | None = None
         self._silent_until = 0.0
         if url:
-            limits = {"socket_connect_timeout": RING_SECONDS, "retry": None}
+            limits = {"socket_connect_timeout": RING_SECONDS, "retry": Retry(NoBackoff(), 0)}
             self._ringing = redis.Redis.from_url(url, socket_timeout=RING_SECONDS, **limits)
             self._listening = redis.Redis.from_url(url, socket_timeout=longest_wait + RING_SECONDS, **limits)
 

@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 108 on Linux and 104 on macOS
 START_SECONDS = 10.0
@@ -42,7 +44,8 @@ class Plan:
 
     def answers(self) -> bool:
         """Whether the server is there and talks."""
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1.0)
+        once = Retry(NoBackoff(), 0)  # redis-py would ask again for seconds
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1.0, retry=once)
         try:
             return bool(client.ping())
         except (redis.RedisError, OSError):
