@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from channels.routing import get_default_application
 from daphne import server as daphne
 from daphne.endpoints import build_endpoint_description_strings
 from django.core.management.base import BaseCommand, CommandParser
@@ -27,13 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from agentcom.asgi import application
-
         self.stdout.write(f"serving on http://{options['bind']}:{options['port']}")
         self.stdout.flush()
         daphne.WebSocketFactory = CleanlyClosing
         daphne.Server(
-            application=application,
+            application=get_default_application(),  # by its setting: rooms look down only
             endpoints=build_endpoint_description_strings(host=options["bind"], port=options["port"]),
             websocket_max_frame_size=MAX_FRAME_BYTES,
             websocket_max_message_size=MAX_FRAME_BYTES,
