@@ -1,8 +1,6 @@
 """Workspaces against real repositories on disk."""
 
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -10,141 +8,111 @@ from sidecar.git import BadName, GitFailed, Remote, checked_branch, checked_url
 from sidecar.workspace import Workspace, WorkspaceFailed
 
 
-def git(at: Path, *words: str) -> str:
-    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    done = subprocess.run(["git", "-C", str(at), *who, *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def hub(tmp_path):
-    """A bare repository with one commit on `trunk`, and a place to change it from."""
-    bare, work = tmp_path / "hub.git", tmp_path / "elsewhere"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "trunk", str(bare)], check=True)
-    subprocess.run(["git", "clone", "-q", str(bare), str(work)], check=True, capture_output=True)
-    git(work, "checkout", "-q", "-b", "trunk")
-    (work / "calc.py").write_text("def add(a, b):\n    return a - b\n")
-    (work / ".gitignore").write_text("build/\n")
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "first")
-    git(work, "push", "-q", "origin", "trunk")
-    return bare
-
-
-async def prepared(hub, tmp_path, attempt=1, start=""):
-    return await Workspace.prepare(remote=Remote(str(hub)), attempt=attempt, root=tmp_path / "root", start=start)
-
-
-async def test_an_attempt_starts_from_the_default_branch_whatever_its_name(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_an_attempt_starts_from_the_default_branch_whatever_its_name(hub_repository, prepare, git):
+    workspace = await prepare()
 
     assert "trunk" == workspace.branch
-    assert git(hub, "rev-parse", "trunk") == workspace.base
-    assert git(hub, "rev-parse", "trunk^{tree}") == workspace.base_tree
+    assert git(hub_repository, "rev-parse", "trunk") == workspace.base
+    assert git(hub_repository, "rev-parse", "trunk^{tree}") == workspace.base_tree
     assert not (workspace.tree / ".git").exists()
     assert not await workspace.differs()
 
 
-async def test_a_new_attempt_sees_what_was_pushed_meanwhile(hub, tmp_path):
-    await prepared(hub, tmp_path)
-    work = tmp_path / "elsewhere"
-    (work / "calc.py").write_text("def add(a, b):\n    return a + b\n")
-    git(work, "commit", "-q", "-a", "-m", "second")
-    git(work, "push", "-q", "origin", "trunk")
+async def test_a_new_attempt_sees_what_was_pushed_meanwhile(elsewhere, prepare, git):
+    await prepare()
+    (elsewhere / "calc.py").write_text("def add(a, b):\n    return a + b\n")
+    git(elsewhere, "commit", "-q", "-a", "-m", "second")
+    git(elsewhere, "push", "-q", "origin", "trunk")
 
-    second = await prepared(hub, tmp_path, attempt=2)
+    second = await prepare(attempt=2)
 
     assert "return a + b" in (second.tree / "calc.py").read_text()
 
 
-async def test_a_follow_up_starts_from_the_branch_of_the_pull_request(hub, tmp_path):
-    work = tmp_path / "elsewhere"
-    git(work, "checkout", "-q", "-b", "agentcom/ada/7-fix")
-    (work / "new.py").write_text("x = 1\n")
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "work")
-    git(work, "push", "-q", "origin", "agentcom/ada/7-fix")
+async def test_a_follow_up_starts_from_the_branch_of_the_pull_request(elsewhere, prepare, git):
+    git(elsewhere, "checkout", "-q", "-b", "agentcom/ada/7-fix")
+    (elsewhere / "new.py").write_text("x = 1\n")
+    git(elsewhere, "add", "-A")
+    git(elsewhere, "commit", "-q", "-m", "work")
+    git(elsewhere, "push", "-q", "origin", "agentcom/ada/7-fix")
 
-    workspace = await prepared(hub, tmp_path, start="agentcom/ada/7-fix")
+    workspace = await prepare(start="agentcom/ada/7-fix")
 
     assert (workspace.tree / "new.py").exists()
-    assert git(work, "rev-parse", "HEAD") == workspace.base
+    assert git(elsewhere, "rev-parse", "HEAD") == workspace.base
 
 
-async def test_a_verifier_gets_exactly_the_commit_it_asks_for(hub, tmp_path):
-    first = git(hub, "rev-parse", "trunk")
-    work = tmp_path / "elsewhere"
-    (work / "calc.py").write_text("later\n")
-    git(work, "commit", "-q", "-a", "-m", "second")
-    git(work, "push", "-q", "origin", "trunk")
+async def test_a_verifier_gets_exactly_the_commit_it_asks_for(hub_repository, elsewhere, prepare, git):
+    first = git(hub_repository, "rev-parse", "trunk")
+    (elsewhere / "calc.py").write_text("later\n")
+    git(elsewhere, "commit", "-q", "-a", "-m", "second")
+    git(elsewhere, "push", "-q", "origin", "trunk")
 
-    workspace = await prepared(hub, tmp_path, start=first)
+    workspace = await prepare(start=first)
 
     assert first == workspace.base
     assert "later" not in (workspace.tree / "calc.py").read_text()
 
 
-async def test_a_commit_that_no_branch_holds_is_asked_for_by_its_hash(hub, tmp_path):
-    work = tmp_path / "elsewhere"
-    (work / "calc.py").write_text("aside\n")
-    git(work, "commit", "-q", "-a", "-m", "aside")
-    git(work, "push", "-q", "origin", "HEAD:refs/agentcom/aside")
-    git(hub, "config", "uploadpack.allowAnySHA1InWant", "true")
-    aside = git(work, "rev-parse", "HEAD")
+async def test_a_commit_that_no_branch_holds_is_asked_for_by_its_hash(hub_repository, elsewhere, prepare, git):
+    (elsewhere / "calc.py").write_text("aside\n")
+    git(elsewhere, "commit", "-q", "-a", "-m", "aside")
+    git(elsewhere, "push", "-q", "origin", "HEAD:refs/agentcom/aside")
+    git(hub_repository, "config", "uploadpack.allowAnySHA1InWant", "true")
+    aside = git(elsewhere, "rev-parse", "HEAD")
 
-    workspace = await prepared(hub, tmp_path, start=aside)
+    workspace = await prepare(start=aside)
 
     assert "aside\n" == (workspace.tree / "calc.py").read_text()
 
 
-async def test_an_empty_repository_is_named_as_such(tmp_path):
-    bare = tmp_path / "empty.git"
-    subprocess.run(["git", "init", "-q", "--bare", str(bare)], check=True)
+async def test_an_empty_repository_is_named_as_such(git, tmp_path):
+    git(tmp_path, "init", "-q", "--bare", "empty.git")
 
     with pytest.raises(WorkspaceFailed) as failed:
-        await prepared(bare, tmp_path)
+        await Workspace.prepare(remote=Remote(str(tmp_path / "empty.git")), attempt=1, root=tmp_path / "root")
 
     assert "empty_repository" == failed.value.code
 
 
-async def test_a_missing_branch_and_a_missing_commit_are_named(hub, tmp_path):
+async def test_a_missing_branch_and_a_missing_commit_are_named(prepare):
     with pytest.raises(WorkspaceFailed) as branch:
-        await prepared(hub, tmp_path, start="nowhere")
+        await prepare(start="nowhere")
     with pytest.raises(WorkspaceFailed) as commit:
-        await prepared(hub, tmp_path, start="0123456789abcdef0123456789abcdef01234567")
+        await prepare(start="0123456789abcdef0123456789abcdef01234567")
 
     assert ("branch_missing", "commit_missing") == (branch.value.code, commit.value.code)
 
 
 async def test_a_missing_repository_is_told_in_gits_words(tmp_path):
     with pytest.raises(WorkspaceFailed) as failed:
-        await prepared(tmp_path / "nowhere.git", tmp_path)
+        await Workspace.prepare(remote=Remote(str(tmp_path / "nowhere.git")), attempt=1, root=tmp_path / "root")
 
     assert "fetch_failed" == failed.value.code
     assert "nowhere.git" in failed.value.message
 
 
-async def test_a_corrupt_cache_is_made_anew(hub, tmp_path):
-    await prepared(hub, tmp_path)
+async def test_a_corrupt_cache_is_made_anew(prepare, git, tmp_path):
+    await prepare()
     (cache,) = (tmp_path / "root" / "cache").glob("*.git")
     shutil.rmtree(cache / "objects")
     (cache / "objects").mkdir()
 
-    workspace = await prepared(hub, tmp_path, attempt=2)
+    workspace = await prepare(attempt=2)
 
     assert (workspace.tree / "calc.py").exists()
 
 
-async def test_the_cache_may_go_while_an_attempt_works(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_the_cache_may_go_while_an_attempt_works(prepare, tmp_path):
+    workspace = await prepare()
     shutil.rmtree(tmp_path / "root" / "cache")
     (workspace.tree / "more.py").write_text("y = 2\n")
 
     assert await workspace.differs()
 
 
-async def test_the_diff_shows_what_was_changed_added_and_removed(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_the_diff_shows_what_was_changed_added_and_removed(prepare):
+    workspace = await prepare()
     (workspace.tree / "calc.py").unlink()
     (workspace.tree / "sub").mkdir()
     (workspace.tree / "sub" / "new.py").write_text("hello = 1\n")
@@ -155,23 +123,23 @@ async def test_the_diff_shows_what_was_changed_added_and_removed(hub, tmp_path):
     assert "-def add(a, b):" in patch
 
 
-async def test_ignored_files_are_no_difference(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_ignored_files_are_no_difference(prepare):
+    workspace = await prepare()
     (workspace.tree / "build").mkdir()
     (workspace.tree / "build" / "out").write_text("x")
 
     assert not await workspace.differs()
 
 
-async def test_a_workspace_is_found_again_after_a_restart(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_a_workspace_is_found_again_after_a_restart(prepare, tmp_path):
+    workspace = await prepare()
 
     assert workspace == Workspace.reopen(tmp_path / "root", 1)
     assert Workspace.reopen(tmp_path / "root", 2) is None
 
 
-async def test_a_workspace_with_closed_directories_can_be_removed(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_a_workspace_with_closed_directories_can_be_removed(prepare):
+    workspace = await prepare()
     closed = workspace.tree / "closed" / "deeper"
     closed.mkdir(parents=True)
     (closed / "file").write_text("x")
@@ -183,13 +151,12 @@ async def test_a_workspace_with_closed_directories_can_be_removed(hub, tmp_path)
     assert not workspace.directory.exists()
 
 
-async def test_the_token_is_neither_in_the_files_nor_in_the_arguments(hub, tmp_path):
+async def test_the_token_is_neither_in_the_files_nor_in_the_arguments(prepare, git, tmp_path):
     remote = Remote("http://127.0.0.1:9/git/x.git", token="act_agent_canary")
     with pytest.raises(WorkspaceFailed):
         await Workspace.prepare(remote=remote, attempt=1, root=tmp_path / "root")
 
-    everything = subprocess.run(["grep", "-r", "act_agent_canary", str(tmp_path)], capture_output=True, check=False)
-    assert b"" == everything.stdout
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
     assert "act_agent_canary" not in repr(remote)
 
 
@@ -211,8 +178,8 @@ def test_an_address_that_git_could_misread_is_refused(url):
         checked_url(url)
 
 
-async def test_git_says_what_went_wrong(hub, tmp_path):
-    workspace = await prepared(hub, tmp_path)
+async def test_git_says_what_went_wrong(prepare):
+    workspace = await prepare()
 
     with pytest.raises(GitFailed) as failed:
         await workspace.git.run("cat-file", "blob", "trunk:nothing")
