@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from apps.repos import merge as merging
-from apps.repos import mirror
+from apps.repos import mirror, trusted
 from apps.repos.diff import Unrelated
 from apps.repos.merge import AlreadyMerged, BranchMissing, BranchMoved, Conflict, Identity, NothingToMerge, PatchMissing
 from apps.repos.trusted import Invalid, git
@@ -213,7 +213,7 @@ def test_unrelated_work_and_missing_branches_are_named(bare, bench, topic, give)
 def test_an_old_git_is_told_apart(bare, bench, topic, monkeypatch):
     head = topic({"new.py": "a\n"})
     merging._require_merge_tree.cache_clear()
-    monkeypatch.setattr(merging.trusted, "version", lambda: (2, 34, 1))
+    monkeypatch.setattr(trusted, "version", lambda: (2, 34, 1))
 
     with pytest.raises(merging.Unsupported) as refused:
         merge(bare, head)

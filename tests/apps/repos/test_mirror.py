@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,15 @@ def test_tags_come_along(follower, upstream, bench):
     sync(follower, upstream)
 
     assert bench.head == mirror.reference(follower, "refs/tags/v1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_repositories_of_another_user_are_read_all_the_same(follower, upstream, bench):
+    for path in (follower, upstream):
+        for file in (path, *path.rglob("*")):
+            os.chown(file, 65534, 65534)
+
+    assert bench.head == sync(follower, upstream).moved[0].new
 
 
 def test_an_empty_upstream_is_no_error(tmp_path, follower):
