@@ -7,16 +7,16 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentcom.settings")
 
+import django
 from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
 
-django_application = get_asgi_application()  # before anything that imports models
+django.setup(set_prefix=False)  # before anything that imports models
 
 from agentcom.sockets import http_streams, websockets  # noqa: E402  see above
-from apps.events.lanes import on_lanes  # noqa: E402
+from apps.events.lanes import LaneHandler  # noqa: E402
 from apps.gateway.heart import start_beating  # noqa: E402
 
-_router = ProtocolTypeRouter({"http": http_streams(on_lanes(django_application)), "websocket": websockets})
+_router = ProtocolTypeRouter({"http": http_streams(LaneHandler()), "websocket": websockets})
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -14,13 +14,19 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import set_script_prefix
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 Scope = dict[str, Any]
-Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 class Lanes:
@@ -54,14 +60,35 @@ HOT = Lanes("hot", 1 if settings.DATABASES["default"]["ENGINE"].endswith("sqlite
 PAGES = Lanes("pages", 1)
 
 
-def on_lanes(django: Application) -> Application:
-    """Django's ASGI application with its synchronous views on the lanes instead of a new thread each."""
+class LaneHandler(ASGIHandler):
+    """Django's handler with the whole synchronous request, middleware and all, run on a lane in one hop.
 
-    async def application(
-        scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
-    ) -> None:
+    Django would hop between the loop and a thread at every border between synchronous and asynchronous middleware, and
+    for the signals at both ends of a request; the lanes look after connections themselves.
+    """
+
+    def __init__(self) -> None:
+        # Not ASGIHandler's: that loads the middleware for the event loop.
+        BaseHandler.__init__(self)
+        self.load_middleware(is_async=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lanes = HOT if scope["path"].startswith("/api/") else PAGES
-        async with ThreadSensitiveContext(executor=lanes.pick()):
-            await django(scope, receive, send)
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        set_script_prefix(get_script_prefix(scope))
+        request, refusal = self.create_request(scope, body)
+        response = refusal if request is None else await lanes.run(None, self._respond, request)
+        body.close()
+        if response is not None:
+            # Streamed pieces may query the database too; they are made on a lane as well.
+            async with ThreadSensitiveContext(executor=lanes.pick()):
+                await self.send_response(response, send)
 
-    return application
+    def _respond(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if not response.streaming:
+            response.close()
+        return response
