@@ -73,7 +73,8 @@ class PullRequest(models.Model):
 class Verification(models.Model):
     """One repetition of the checks by somebody other than the author, bound to base, head and tree.
 
-    `commit` is what was checked out: the merge of `head` into `base`, which is `head` itself while the base stands still.
+    `commit` is what was checked out: the merge of `head` into `base`, which is `head` itself while the base stands
+    still.
     """
 
     LIFECYCLE: ClassVar = lifecycle.VERIFICATION

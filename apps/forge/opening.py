@@ -1,0 +1,95 @@
+"""A completed task's branch becomes a pull request, or new work on the one it already has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Refused
+from apps.forge import plain, scrutiny
+from apps.forge.lifecycle import PullStatus
+from apps.forge.models import PullRequest
+from apps.forge.staleness import outdate, watchers
+from apps.repos import mirror
+from apps.repos.models import Repo
+from apps.tasks.lifecycle import Outcome
+from apps.tasks.models import Attempt, Task
+
+
+class WrongHead(Refused):
+    """The branch {branch} does not end at the commit that was reported, so there is nothing to trust."""
+
+
+class PullEnded(Refused):
+    """The pull request !{pull} that this follows up on is {status} already."""
+
+
+def open_or_update(task: Task) -> PullRequest | None:
+    """The pull request of what `task` pushed; the same one however often this runs.
+
+    None when the result cannot be one; why is recorded with the task.
+    """
+    attempt = (
+        Attempt.objects.filter(task=task, outcome=Outcome.SUCCEEDED).select_related("agent").order_by("-pk").first()
+    )
+    if task.repo is None or attempt is None:
+        return None
+    rows = PullRequest.objects.filter(repo=task.repo, branch=attempt.branch)
+    taken = rows.filter(attempt__gte=attempt.pk).first()
+    if taken is not None:
+        return taken
+    try:
+        return _open_or_update(task, task.repo, attempt, rows.filter(ended_at__isnull=True).first())
+    except Refused as refused:
+        _remember_refusal(task, attempt, refused)
+        return None
+
+
+def _open_or_update(task: Task, repo: Repo, attempt: Attempt, current: PullRequest | None) -> PullRequest:
+    commit = str(attempt.result.get("commit", ""))
+    if not commit or mirror.head(repo.mirror, attempt.branch) != commit:
+        raise WrongHead("wrong_head", branch=attempt.branch)
+    if current is None and (followed := task.metadata.get("pull_request")):
+        ended = PullRequest.objects.get(pk=followed)
+        raise PullEnded("pull_ended", pull=ended.pk, status=ended.status)
+    base_branch = current.base_branch if current else repo.default_branch
+    seen = scrutiny.look(repo, base_branch, commit)
+    fields = scrutiny.columns(seen, current.task if current else task, repo, None) | {"attempt": attempt}
+    if current is not None:
+        return _update(current, fields)
+    with transaction.atomic():
+        pull = PullRequest.objects.create(
+            repo=repo, task=task, title=plain.one_line(task.title), branch=attempt.branch, base_branch=base_branch,
+            **fields,
+        )  # fmt: skip
+        record(Kind.PULL_OPENED, pull, tell=_tell(pull), actor=attempt.agent.name, task=task.pk, head=commit)
+    return pull
+
+
+@transaction.atomic
+def _update(pull: PullRequest, fields: dict[str, Any]) -> PullRequest:
+    changes = {**fields, "updated_at": Now(), "merge_note": ""}
+    facts = {"actor": fields["attempt"].agent.name, "head": fields["head"]}
+    # An open one has no move to make: its follow-up had ended once before, and was revived.
+    if PullRequest.objects.filter(pk=pull.pk, status=PullStatus.OPEN).update(**changes):
+        record(Kind.PULL_UPDATED, pull, tell=_tell(pull), **facts)
+    else:
+        transition(pull, PullStatus.OPEN, Kind.PULL_UPDATED, set=changes, tell=_tell(pull), **facts)
+    outdate(pull, base=fields["base"], head=fields["head"])
+    return PullRequest.objects.get(pk=pull.pk)
+
+
+@transaction.atomic
+def _remember_refusal(task: Task, attempt: Attempt, refused: Refused) -> None:
+    record(
+        Kind.PULL_REFUSED, task, tell=[f"task.{task.pk}", "dashboard", "needs-you"],
+        attempt=attempt.pk, code=refused.code, reason=refused.message,
+    )  # fmt: skip
+
+
+def _tell(pull: PullRequest) -> list[str]:
+    return [*watchers(pull), f"task.{pull.task_id}"]
