@@ -102,7 +102,9 @@ class Workspace:
         refuse_odd(found, await self.ignored(found))
         scratch = self.directory / "scratch-index"
         if (self.directory / "index").exists():
-            await asyncio.to_thread(shutil.copyfile, self.directory / "index", scratch)
+            # With its time: git compares it to the files' to know which it must read, so a copy that looks younger
+            # would hide a change made within the same second that keeps a file's size.
+            await asyncio.to_thread(shutil.copy2, self.directory / "index", scratch)
         git = Git(self.directory / "git", self.tree, scratch)
         await git.run("add", "--all", "--", ".")
         return await git.text("write-tree")
