@@ -45,7 +45,7 @@ class Bounds(Settings):
     file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
     fence_margin_seconds: float = Field(default=5.0, gt=0)
     drain_seconds: float = Field(default=30.0, ge=0)
-    salvage_seconds: float = Field(default=300.0, gt=0)
+    salvage_seconds: float = Field(default=20.0, ge=0)
 
 
 class Config(Settings):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.git import Git, GitFailed, Remote, checked_branch
+from sidecar.patience import patiently
 from sidecar.tree import NotAWork, leaves, looks_like_git
 from sidecar.workspace import Workspace
 
@@ -92,10 +93,9 @@ async def commit_tree(git: Git, *, tree: str, parent: str, message: str, author:
 
 async def push(git: Git, commit: str, ref: str, remote: Remote) -> None:
     """Push one commit to one full ref by the literal address. Raises NotPublished with the hub's own words."""
+    arguments = ("push", "--quiet", "--no-verify", "--end-of-options", remote.url, f"{commit}:{ref}")
     try:
-        await git.run(
-            "push", "--quiet", "--no-verify", "--end-of-options", remote.url, f"{commit}:{ref}", remote=remote
-        )
+        await patiently(lambda: git.run(*arguments, remote=remote), failures=GitFailed)
     except GitFailed as failed:
         raise NotPublished("push_refused", failed.message or "The push failed.") from failed
 

@@ -99,6 +99,11 @@ class Session:
         return self._current.assign if self._current else None
 
     @property
+    def attempts(self) -> frozenset[int]:
+        """Every attempt in hand, running or waiting."""
+        return frozenset(work.assign.attempt for work in (self._current, self._next) if work is not None)
+
+    @property
     def welcomed(self) -> bool:
         """The hub knows us on this connection."""
         return self._spoken is not None and self._spoken.welcomed

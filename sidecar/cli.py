@@ -1,0 +1,114 @@
+"""The sidecar's command line: parse, call one thing, say what happened. 0 is good, 1 is a reason, 2 is bad usage."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from sidecar import __version__, config, logs
+from sidecar.config import Config, ConfigProblem
+from sidecar.enrol import JoinProblem, join
+from sidecar.journal import Journal, RootLock, RootTaken
+from sidecar.sandbox import BadPolicy, Level, Policy, detect
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    asked = _parser().parse_args(arguments)
+    command = {"join": _join, "run": _run, "status": _status}[asked.command]
+    try:
+        return command(asked)
+    except (ConfigProblem, JoinProblem, RootTaken, BadPolicy) as problem:
+        print(f"agentcom-sidecar: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agentcom-sidecar", description="An AgentCom agent on this machine.")
+    parser.add_argument("--version", action="version", version=f"agentcom-sidecar {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--name", help="which agent; not needed when there is one")
+    shared.add_argument("--root", type=Path, help="where agents are kept (AGENTCOM_ROOT, or ~/.agentcom)")
+
+    joining = commands.add_parser("join", parents=[shared], help="become an agent of a hub")
+    joining.add_argument("hub", metavar="HUB", help="the hub's address, as in http://hub.example:8000")
+    joining.add_argument("--code", required=True, help="the one-time code from the hub's operator")
+    joining.add_argument(
+        "--sandbox",
+        choices=["bubblewrap", "off"],
+        default="bubblewrap",
+        help="off: tasks may do whatever this user may do, and the hub shows a warning",
+    )
+
+    running = commands.add_parser("run", parents=[shared], help="take tasks until told to stop")
+    running.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    running.add_argument("--log-format", choices=["console", "json"])
+
+    commands.add_parser("status", parents=[shared], help="show what is set up here and what is in hand")
+    return parser
+
+
+def _join(asked: argparse.Namespace) -> int:
+    logs.configure(level="WARNING", form="console")
+    made = join(asked.hub, asked.code, name=asked.name, base=asked.root, sandbox=asked.sandbox, say=_say)
+    if made.sandbox == "off":
+        _say("warning: the sandbox is off; every task may do whatever this user may do")
+    only = config.agents_in(asked.root) == [made.name]
+    rest = "" if only else f" --name {made.name}"
+    rest += f" --root {asked.root}" if asked.root else ""
+    _say(f"ready. Start it with: agentcom-sidecar run{rest}")
+    return 0
+
+
+def _run(asked: argparse.Namespace) -> int:
+    logs.configure(level=asked.log_level, form=asked.log_format)
+    from sidecar.daemon import Daemon
+
+    root = config.choose(asked.name, asked.root)
+    settings = config.load(root)
+    try:
+        return asyncio.run(Daemon(settings, root).run())
+    except ExceptionGroup as failed:  # a part of the daemon; the supervisor starts it again
+        structlog.get_logger(__name__).critical("sidecar ends: a part of it failed", exc_info=failed)
+        return 1
+
+
+def _status(asked: argparse.Namespace) -> int:
+    logs.configure(level="WARNING", form="console")
+    names = [asked.name] if asked.name else config.agents_in(asked.root)
+    if not names:
+        raise ConfigProblem(f"No agent is set up under {asked.root or config.home()}.")
+    for name in names:
+        root = config.root_of(name, asked.root)
+        settings = config.load(root)
+        level = detect(Policy(sandbox=settings.sandbox, read_only=tuple(settings.toolchains)))
+        _say_status(settings, root, level)
+    return 0
+
+
+def _say_status(settings: Config, root: Path, level: Level) -> None:
+    holder = RootLock.holder(root)
+    running = "not running" if holder is None else f"running (process {holder})"
+    _say(f"{settings.name}: {running}")
+    _say(f"  hub      {settings.hub}")
+    _say(f"  root     {root}")
+    _say(f"  sandbox  {level.name}. {level.reason}")
+    for entry in Journal(root).load():
+        what = f"{entry.state}, waits for the hub" if entry.report else entry.state
+        _say(f"  attempt  {entry.attempt} of task {entry.task}: {what}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""One attempt on a real repository: what it publishes, what it reports, and what it leaves for salvage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+
+from sidecar.config import Bounds
+from sidecar.sandbox import Policy, detect
+from sidecar.wire import messages
+from sidecar.wire.nouns import Brief, Check, Identity, RepoRef, Step
+from sidecar.work import Bench, perform, salvage_kept
+
+BRANCH = "agentcom/ada/1-fix"
+
+
+def git(*arguments, cwd):
+    done = subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A directory that serves `/git/sample.git` by file address, as the hub does by HTTP."""
+    work = tmp_path / "author"
+    work.mkdir()
+    git("init", "-q", "-b", "trunk", cwd=work)
+    (work / "value.txt").write_text("1\n")
+    git("add", "-A", cwd=work)
+    git("commit", "-q", "-m", "start", cwd=work)
+    home = tmp_path / "hub" / "git"
+    home.mkdir(parents=True)
+    git("clone", "-q", "--bare", str(work), str(home / "sample.git"), cwd=tmp_path)
+    return tmp_path / "hub"
+
+
+@pytest.fixture(params=["bubblewrap", "off"])
+def bench(request, hub, tmp_path):
+    if detect(Policy(sandbox=request.param)).name == "none":
+        pytest.skip("no bubblewrap here")
+    return Bench(
+        root=tmp_path / "root", hub=f"file://{hub}", token="", policy=Policy(sandbox=request.param), bounds=Bounds()
+    )
+
+
+def assign(command="echo 2 > value.txt", *, checks=(), executor="shell", attempt=1, repo=True, **kwargs):
+    return messages.TaskAssign(
+        **{
+            "task": 7,
+            "attempt": attempt,
+            "generation": 1,
+            "executor": executor,
+            "brief": Brief(title="Fix the value", command=command),
+            "checks": list(checks),
+            "timeout_seconds": 60,
+            "lease_seconds": 20,
+            "repo": RepoRef(slug="sample", path="/git/sample.git") if repo else None,
+            "branch": BRANCH if repo else "",
+            "identity": Identity(name="ada", email="ada@example.org"),
+            **kwargs,
+        }
+    )
+
+
+def command(target):
+    return Check(type="command_succeeds", target=target, timeout_seconds=20)
+
+
+def at(hub, ref, path="value.txt"):
+    return git("show", f"{ref}:{path}", cwd=hub / "git" / "sample.git")
+
+
+async def do(bench, frame):
+    steps: list[Step] = []
+    return await perform(frame, bench, steps.extend), steps
+
+
+async def test_work_is_verified_and_pushed_to_its_branch_as_one_commit_of_the_agent(bench, hub):
+    report, steps = await do(bench, assign(checks=[command("grep 2 value.txt")]))
+
+    assert isinstance(report, messages.TaskCompleted), report
+    assert "2" == at(hub, BRANCH)
+    assert report.result.commit == git("rev-parse", BRANCH, cwd=hub / "git" / "sample.git")
+    assert report.result.commit == report.reports[-1].commit
+    assert report.result.tree == report.reports[-1].tree
+    assert "ada <ada@example.org>" == git("log", "-1", "--format=%an <%ae>", BRANCH, cwd=hub / "git" / "sample.git")
+    body = git("log", "-1", "--format=%B", BRANCH, cwd=hub / "git" / "sample.git")
+    assert body.startswith("fix: Fix the value")
+    assert "AgentCom-Task: 7" in body
+    assert {"phase", "check", "note"} <= {step.kind for step in steps}
+    assert not (bench.root / "attempts" / "1").exists()
+
+
+async def test_what_the_checks_leave_behind_is_not_published(bench, hub):
+    report, _ = await do(bench, assign(checks=[command("touch junk-of-the-checks")]))
+
+    assert isinstance(report, messages.TaskCompleted), report
+    assert "value.txt" == git("ls-tree", "--name-only", BRANCH, cwd=hub / "git" / "sample.git")
+
+
+async def test_a_failing_check_runs_the_work_again_with_what_failed_in_its_brief(bench, hub):
+    # The bracket keeps the pattern from finding itself in the brief, which holds this command as well.
+    told = "grep -q 'did not[ ]pass: command_succeeds' $AGENTCOM_BRIEF_FILE"
+    report, _ = await do(
+        bench,
+        assign(f"echo 2 > value.txt; if {told}; then echo 3 > value.txt; fi", checks=[command("grep 3 value.txt")],
+               max_fixes=1),
+    )  # fmt: skip
+
+    assert isinstance(report, messages.TaskCompleted), report
+    assert ["fail", "pass"] == [run.status for run in report.reports]
+    assert 2 == report.result.runs
+    assert "3" == at(hub, BRANCH)
+
+
+async def test_work_that_never_passes_fails_with_its_reports_and_is_salvaged(bench, hub):
+    report, _ = await do(bench, assign(checks=[command("grep 9 value.txt")], max_fixes=1))
+
+    assert isinstance(report, messages.TaskFailed)
+    assert "verification_failed" == report.error.code
+    assert 2 == len(report.reports)
+    assert 0 == await salvage_kept(bench)
+    assert "2" == at(hub, "refs/agentcom/salvage/1")
+    assert not (bench.root / "attempts" / "1").exists()
+
+
+async def test_a_failing_command_fails_the_attempt_with_its_output(bench):
+    report, _ = await do(bench, assign("echo it broke; exit 3"))
+
+    assert ("command_failed", 3) == (report.error.code, report.result.exit_code)
+    assert "it broke" in report.result.output
+
+
+async def test_work_that_changes_nothing_is_no_success(bench, hub):
+    report, _ = await do(bench, assign("true", checks=[command("true")]))
+
+    assert "no_change" == report.error.code
+
+
+async def test_a_push_that_the_hub_refuses_is_told_in_its_words(bench, hub):
+    hook = hub / "git" / "sample.git" / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'this branch is not yours' >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+    report, _ = await do(bench, assign())
+
+    assert "publish" == report.error.code
+    assert "this branch is not yours" in report.error.message
+
+
+async def test_a_repository_that_is_not_there_is_a_failure_of_the_workspace(bench):
+    report, _ = await do(bench, assign(start="nowhere"))
+
+    assert "workspace" == report.error.code
+    assert "nowhere" in report.error.message
+
+
+async def test_the_deadline_ends_the_attempt_and_keeps_its_output(bench):
+    report, _ = await do(bench, assign("echo begun; sleep 60", timeout_seconds=2))
+
+    assert "deadline" == report.error.code
+    assert "begun" in report.result.output
+
+
+async def test_an_unknown_executor_is_named(bench):
+    report, _ = await do(bench, assign(executor="magic", repo=False))
+
+    assert "executor_missing" == report.error.code
+
+
+async def test_a_task_without_a_repository_runs_in_an_empty_directory_that_goes_away(bench):
+    report, _ = await do(bench, assign("ls -A | wc -l; echo hi > out", checks=[command("grep hi out")], repo=False))
+
+    assert isinstance(report, messages.TaskCompleted), report
+    assert "0" == report.result.output.strip()
+    assert "" == report.result.commit
+    assert not (bench.root / "attempts" / "1").exists()
+
+
+async def test_the_brief_is_a_file_outside_the_tree(bench):
+    report, _ = await do(bench, assign('cat "$AGENTCOM_BRIEF_FILE"; ls -A', repo=False))
+
+    assert "Fix the value" == json.loads(report.result.output)["title"]
+
+
+async def test_a_verification_checks_exactly_the_commit_and_reports_what_it_finds(bench, hub):
+    done, _ = await do(bench, assign())
+    base = git("rev-parse", "trunk", cwd=hub / "git" / "sample.git")
+    checks = [command("grep 2 value.txt"), command("grep 9 value.txt")]
+
+    report, _ = await do(
+        bench,
+        assign(executor="verify", attempt=2, branch="", commit=done.result.commit, base=base, checks=checks),
+    )
+
+    assert isinstance(report, messages.TaskCompleted), report
+    assert (done.result.commit, done.result.tree, base) == tuple(
+        getattr(report.reports[-1], name) for name in ("commit", "tree", "base")
+    )
+    assert ["pass", "fail"] == [check.status for check in report.reports[-1].checks]
+    assert not (bench.root / "attempts" / "2").exists()
+
+
+async def test_stopping_the_work_leaves_no_process_and_keeps_the_tree_for_salvage(bench, hub, tmp_path):
+    begun = asyncio.Event()
+    stubborn = "echo 5 > value.txt; trap '' TERM; echo ready; while :; do sleep 1; done"
+
+    def tell(steps):
+        if any(step.text == "ready" for step in steps):
+            begun.set()
+
+    doing = asyncio.create_task(perform(assign(stubborn), bench, tell))
+    await asyncio.wait_for(begun.wait(), 20)
+
+    doing.cancel()
+    await asyncio.wait({doing}, timeout=5)  # the promise: a cancelled slot is free within five seconds
+
+    assert doing.cancelled()
+    assert 0 == await salvage_kept(bench)
+    assert "5" == at(hub, "refs/agentcom/salvage/1")
+
+
+async def test_a_tree_that_cannot_be_brought_home_stays(bench, hub):
+    await do(bench, assign("echo 4 > value.txt; exit 1"))
+    mirror = hub / "git" / "sample.git"
+    mirror.rename(hub / "away")
+
+    assert 1 == await salvage_kept(bench)
+
+    (hub / "away").rename(mirror)
+    (bench.root / "attempts" / "1" / "kept").unlink()
+    assert 0 == await salvage_kept(bench)
+    assert "4" == at(hub, "refs/agentcom/salvage/1")
