@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,6 +95,39 @@ async def answers_http(url: str) -> bool:
         return False
 
 
+class Answers:
+    """Watches a web server: stuck when it has answered nothing for `silent_seconds`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ask_seconds: float = 10.0,
+        silent_seconds: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`url` as for `answers_http`."""
+        self._url = url
+        self._ask_seconds = ask_seconds
+        self._silent_seconds = silent_seconds
+        self._clock = clock
+        self.started()
+
+    def started(self) -> None:
+        """The server is up: its silence counts from here."""
+        self._asked = self._answered = self._clock()
+
+    async def is_stuck(self) -> bool:
+        """Ask when it is time."""
+        now = self._clock()
+        if now - self._asked < self._ask_seconds:
+            return False
+        self._asked = now
+        if await answers_http(self._url):
+            self._answered = now
+        return now - self._answered > self._silent_seconds
+
+
 def manage(*arguments: str) -> tuple[str, ...]:
     """The command line of one of our management commands."""
     return (sys.executable, MANAGE, *arguments)
@@ -116,7 +150,9 @@ def web_child(bind: str, port: int, *, redis_url: str, data_dir: Path) -> Child:
         return await answers_http(url)
 
     env = {"REDIS_URL": redis_url, "AGENTCOM_DATA_DIR": str(data_dir)}
-    return Child("web", manage("web", "--bind", bind, "--port", str(port)), stage=1, env=env, ready=ready)
+    return Child(
+        "web", manage("web", "--bind", bind, "--port", str(port)), stage=1, env=env, ready=ready, watch=Answers(url)
+    )
 
 
 def cluster_child(name: str, *, redis_url: str, data_dir: Path, ring: Callable[[str], object]) -> Child:

@@ -98,6 +98,24 @@ async def test_a_server_is_up_when_it_speaks_http():
     assert not await hub.answers_http(f"http://127.0.0.1:{port}")
 
 
+async def test_a_server_that_accepts_but_does_not_answer_for_a_minute_is_stuck():
+    answers = [b"HTTP/1.1 204 No Content\r\n\r\n"]
+
+    async def greet(reader, writer) -> None:
+        await reader.readline()
+        writer.write(answers.pop() if answers else b"")
+        writer.close()
+
+    clock = iter([0.0, 20.0, 40.0, 60.0, 80.0, 100.0])
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    watch = hub.Answers(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", clock=lambda: next(clock))
+    verdicts = [await watch.is_stuck() for _ in range(5)]  # it answers at 20 s only
+    server.close()
+    await server.wait_closed()
+
+    assert [False, False, False, False, True] == verdicts
+
+
 def test_each_line_on_the_terminal_says_who_speaks():
     terminal = StringIO()
     voices = Voices(terminal)
