@@ -195,8 +195,7 @@ class _Watch:
 
     def look(self) -> dict[str, str]:
         """Where they are."""
-        found = ((ref, mirror.reference(self.path, ref)) for ref in self.refs)
-        return {ref: sha for ref, sha in found if sha is not None}
+        return mirror.references(self.path, self.refs)
 
 
 def read_request(scope: Scope, prefix: str) -> Request:

@@ -246,6 +246,16 @@ def reference(path: Path, ref: str) -> str | None:
     return out.decode().strip() if status == 0 else None
 
 
+def references(path: Path, refs: Sequence[str]) -> dict[str, str]:
+    """Those of the full reference names that exist, with their objects; one look for all."""
+    if not refs:
+        return {}
+    out = trusted.text(path, "for-each-ref", "--format=%(objectname) %(refname)", *refs)
+    found = {ref: sha for sha, ref in (line.split(" ", 1) for line in out.splitlines())}
+    # Git takes a name for a directory too and lists what is below it.
+    return {ref: found[ref] for ref in refs if ref in found}
+
+
 def head_branch(path: Path) -> str:
     """The name of the default branch."""
     return trusted.text(path, "symbolic-ref", "HEAD").removeprefix(HEADS)

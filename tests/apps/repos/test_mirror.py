@@ -235,3 +235,11 @@ def test_maintenance_keeps_every_reference(bare, bench):
     mirror.maintain(bare)
 
     assert bench.head == mirror.head(bare, "main")
+
+
+def test_many_references_are_looked_up_at_once_and_only_by_their_whole_names(bare, bench, give):
+    give("agentcom/ada/1-x")
+    wanted = ["refs/heads/main", "refs/heads/agentcom/ada", "refs/heads/missing"]
+
+    assert {"refs/heads/main": bench.git("rev-parse", "main")} == mirror.references(bare, wanted)
+    assert {} == mirror.references(bare, [])
