@@ -1,0 +1,141 @@
+"""What the scene's repository holds and what was said and printed there."""
+
+from __future__ import annotations
+
+from apps.tasks.models import Lane
+
+RATES = '''"""What a parcel costs."""
+
+from decimal import Decimal
+
+BASE = Decimal("4.90")
+PER_KILO = Decimal("1.15")
+
+
+def zone(country):
+    if country == "DE":
+        return 1
+    elif country in ("AT", "CH", "NL", "BE", "LU"):
+        return 2
+    elif country in ("FR", "IT", "PL", "CZ", "DK"):
+        return 3
+    return 4
+
+
+def price(weight, country):
+    """The price in euro of a parcel of `weight` kilograms."""
+    return round((BASE + PER_KILO * Decimal(weight)) * zone(country), 2)
+'''
+TEST_RATES = """from decimal import Decimal
+
+from parcel.rates import price
+
+
+def test_a_kilo_at_home():
+    assert price(1, "DE") == Decimal("6.05")
+"""
+START = {
+    "README.md": "# parcel\n\nPrices for parcels, by weight and zone.\n",
+    "parcel/__init__.py": "",
+    "parcel/rates.py": RATES,
+    "tests/test_rates.py": TEST_RATES,
+    "pyproject.toml": '[project]\nname = "parcel"\nversion = "1.4.0"\n',
+}
+
+_ROUNDED = RATES.replace("from decimal import Decimal", "from decimal import ROUND_HALF_UP, Decimal").replace(
+    "    return round((BASE + PER_KILO * Decimal(weight)) * zone(country), 2)",
+    "    total = (BASE + PER_KILO * Decimal(weight)) * zone(country)\n"
+    '    return total.quantize(Decimal("0.01"), ROUND_HALF_UP)',
+)
+ROUNDING = {"parcel/rates.py": _ROUNDED}
+
+WEIGHTS = {
+    "parcel/rates.py": _ROUNDED.replace(
+        'PER_KILO = Decimal("1.15")\n',
+        'PER_KILO = Decimal("1.15")\nHEAVIEST = Decimal("31.5")\n\n\n'
+        'class NotAWeight(ValueError):\n    """No parcel weighs that."""\n',
+    ).replace(
+        "    total = (BASE + PER_KILO * Decimal(weight)) * zone(country)\n",
+        "    kilos = Decimal(weight)\n"
+        "    if not 0 < kilos <= HEAVIEST:\n"
+        '        raise NotAWeight(f"A parcel weighs more than 0 and at most {HEAVIEST} kg, not {weight}.")\n'
+        "    total = (BASE + PER_KILO * kilos) * zone(country)\n",
+    ),
+    "tests/test_rates.py": TEST_RATES.replace(
+        "from decimal import Decimal\n\nfrom parcel.rates import price\n",
+        "from decimal import Decimal\n\nimport pytest\n\nfrom parcel.rates import NotAWeight, price\n",
+    )
+    + '\n\n@pytest.mark.parametrize("weight", [0, -1, "31.6", 900])\n'
+    "def test_what_no_parcel_weighs_has_no_price(weight):\n"
+    "    with pytest.raises(NotAWeight):\n"
+    '        price(weight, "DE")\n',
+}
+_CHAIN = _ROUNDED[_ROUNDED.index("def zone") : _ROUNDED.index("def price")]
+ZONES = {
+    "parcel/zones.py": '"""Which zone a country lies in."""\n\nZONES = {\n'
+    + "".join(
+        f'    "{country}": {zone},\n'
+        for zone, row in enumerate(("DE", "AT CH NL BE LU", "FR IT PL CZ DK"), 1)
+        for country in row.split()
+    )
+    + "}\nELSEWHERE = 4\n\n\ndef zone(country: str) -> int:\n    return ZONES.get(country, ELSEWHERE)\n",
+    "parcel/rates.py": _ROUNDED.replace(_CHAIN, "").replace(
+        "import ROUND_HALF_UP, Decimal\n", "import ROUND_HALF_UP, Decimal\n\nfrom parcel.zones import zone\n"
+    ),
+}
+
+WEIGHTS_WHY = (
+    "A weight of -3 gives a price below the base fee today, and 900 kg gives one that no carrier honours.\n"
+    "Refuse both with an error that says what is allowed, and keep that by tests."
+)
+ZONES_WHY = "Adding a country means reading a chain of ifs. A table says the same and can be extended by anybody."
+WEEK_WHY = "The shop sends delivery dates as ISO week dates. Read them wherever a date is read."
+RUNNING_WHY = "Loading takes 40 ms at every start because the table is parsed twice. Parse it once."
+SAID = "The message names the limit, good. 31.5 kg is right for all three carriers."
+
+PASSED = (
+    "....                                                                     [100%]\n5 passed in 0.04s",
+    "All checks passed!",
+    "",
+)
+_WEEK_FAILED = (
+    "..F\n"
+    "=================================== FAILURES ===================================\n"
+    "______________________ test_week_53_belongs_to_the_old_year _____________________\n\n"
+    '>       assert parse("2026-W53-5") == date(2027, 1, 1)\n'
+    "E       assert datetime.date(2026, 12, 31) == datetime.date(2027, 1, 1)\n\n"
+    "tests/test_dates.py:21: AssertionError\n"
+    "1 failed, 2 passed in 0.05s"
+)
+WEEK_OUTPUT = (_WEEK_FAILED, "All checks passed!")
+STEPS = (
+    (0, "phase", "workspace: main at its newest"),
+    (1, "phase", "run"),
+    (2, "output", "$ python tools/apply.py"),
+    (38, "phase", "verify"),
+    (40, "check", "tests_pass: passed in 0.9 s"),
+    (41, "phase", "publish"),
+)
+RUNNING_STEPS = (
+    (0, "phase", "workspace: main at its newest"),
+    (1, "phase", "run"),
+    (2, "output", "$ python tools/apply.py"),
+    (9, "output", "parcel/table.py: parse() is called from load() and from check()"),
+    (31, "output", "parcel/table.py: keep the parsed table in load(), hand it to check()"),
+    (58, "output", "bench: 40.3 ms -> 19.8 ms per start"),
+    (63, "phase", "verify"),
+    (64, "check", "tests_pass: running"),
+)
+DOCS_STEPS = (
+    (0, "phase", "workspace: main at its newest"),
+    (22, "output", "README.md: a table of the four surcharges"),
+)
+TYPING_STEPS = ((0, "phase", "workspace: main at its newest"), (17, "output", "mypy: 14 errors left in 3 files"))
+QUEUED = (
+    ("Print labels in A6", Lane.URGENT),
+    ("Ask the carrier for pick-up times", Lane.NORMAL),
+    ("Warn when an address has no number", Lane.NORMAL),
+    ("Sort the surcharges by amount", Lane.NORMAL),
+    ("Rename parcel.misc", Lane.LOW),
+    ("Spell out abbreviations in messages", Lane.LOW),
+)
