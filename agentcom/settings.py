@@ -156,6 +156,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["apps.agents.permissions.Anybody"],
     "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.agents.schema.add_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "TaskStatus": "apps.tasks.lifecycle.TASK.choices",
         "Tier": "apps.tasks.serializers.TIERS",

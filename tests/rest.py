@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 
 from apps.agents import tokens
-from apps.agents.models import Agent
+from apps.agents.models import Agent, Token
 from apps.agents.scopes import SCOPES
 
 
@@ -24,14 +24,13 @@ class Caller:
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         given = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
-        answer: HttpResponse = self._client.generic(
+        return self._client.generic(
             method,
             path,
             "" if body is None else body if isinstance(body, str | bytes) else _json(body),
             content_type=headers.pop("content_type", "application/json"),
             headers={**given, **headers},
         )
-        return answer
 
     def get(self, path: str, **query: Any) -> Any:
         return self._client.get(path, query, headers={"Authorization": f"Bearer {self.secret}"} if self.secret else {})
@@ -65,3 +64,17 @@ def _caller(role: str, scopes: Iterable[str], by: User | None) -> Caller:
 
 def of_agent(agent: Agent) -> Caller:
     return Caller(tokens.mint("agent", agent=agent, by="tests")[1])
+
+
+def known(secret: str) -> Token:
+    """The token that `secret` is; there must be one."""
+    token = tokens.authenticate(secret)
+    assert token is not None
+    return token
+
+
+def found(pattern: str, text: str) -> str:
+    """The first group of `pattern` (the whole of it without groups) in `text`, where it must be."""
+    match = re.search(pattern, text)
+    assert match is not None, f"{pattern} is not in {text[-2_000:]}"
+    return match.group(match.lastindex or 0)

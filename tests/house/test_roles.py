@@ -203,12 +203,12 @@ def test_an_operator_who_is_barred_loses_every_token(callers):
     tokens._memory.forget()
 
     for role in ("bare", "integration", "reader"):
-        assert UNKNOWN == ended(callers[role].get("/api/tasks"))  # type: ignore[arg-type]  # a response
+        assert UNKNOWN == ended(callers[role].get("/api/tasks"))
 
 
 def test_a_user_who_is_no_operator_any_more_cannot_administer(callers):
     User.objects.update(is_staff=False, is_superuser=False)
     tokens._memory.forget()
 
-    assert FORBIDDEN == ended(callers["integration"].get("/api/tokens"))  # type: ignore[arg-type]  # a response
-    assert IN == ended(callers["integration"].get("/api/tasks"))  # type: ignore[arg-type]  # a response
+    assert FORBIDDEN == ended(callers["integration"].get("/api/tokens"))
+    assert IN == ended(callers["integration"].get("/api/tasks"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -14,6 +12,7 @@ from apps.agents.models import Agent, EnrolmentCode, Token
 from apps.events.models import Event
 from apps.tasks.models import Task
 from tests import cast
+from tests.rest import found, known
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +92,7 @@ def test_an_agent_may_be_confined_to_repositories_but_not_renamed(admin):
 
 def test_a_code_is_shown_once_with_the_command_to_run(admin):
     shown = admin.post(reverse("admin:agents_enrolmentcode_add"), {"name": "carry-the-one"})
-    code = re.search(r"--code (\S+) --name carry-the-one", shown.content.decode()).group(1)
+    code = found(r"--code (\S+) --name carry-the-one", shown.content.decode())
     listed = admin.get(reverse("admin:agents_enrolmentcode_changelist"))
 
     assert "no-store" in shown["Cache-Control"]
@@ -117,8 +116,8 @@ def test_a_token_is_made_shown_once_and_listed_masked(admin):
 
     shown = admin.post(reverse("admin:agents_token_add"), wanted).content.decode()
 
-    secret = re.search(r"act_integration_\w+", shown.split("<pre>")[1]).group(0)
-    token = tokens.authenticate(secret)
+    secret = found(r"act_integration_\w+", shown.split("<pre>")[1])
+    token = known(secret)
     listed = admin.get(reverse("admin:agents_token_changelist")).content.decode()
     assert ("ci", ["tasks:read", "tasks:write"]) == (token.label, token.scopes)
     assert secret not in listed
@@ -140,7 +139,7 @@ def test_rotating_shows_the_new_token_and_revoking_ends_all(admin):
     agent = cast.agent()
     token, old = tokens.mint("agent", agent=agent, by="ada")
     shown = do(admin, "agents_token", "rotate", token.pk).content.decode()
-    new = re.search(r"act_agent_\w+", shown.split("<pre>")[1]).group(0)
+    new = found(r"act_agent_\w+", shown.split("<pre>")[1])
     both = tokens.authenticate(old), tokens.authenticate(new)
     do(admin, "agents_agent", "revoke_tokens", agent.pk)
     tokens._memory.forget()

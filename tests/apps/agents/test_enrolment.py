@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from apps.agents import enrolment, names, tokens
+from apps.agents import enrolment, names
 from apps.agents.models import NAME, Agent, EnrolmentCode, Token
 from apps.events.refused import Invalid, Refused
+from tests.rest import known
 
 
 @pytest.mark.django_db
@@ -21,7 +22,7 @@ def test_a_code_makes_an_agent_and_its_token():
     agent, secret = enrolment.redeem(code, "carry-the-one")
 
     assert "carry-the-one" == agent.name
-    assert tokens.authenticate(secret).agent_id == agent.pk
+    assert known(secret).agent_id == agent.pk
     assert agent == EnrolmentCode.objects.get().agent
 
 
