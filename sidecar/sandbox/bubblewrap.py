@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from sidecar.sandbox.policy import Limits, Policy
 
 HOME = "/home/agent"
 FILES = "/run/agentcom"
+_PRIVATE = ("/tmp", HOME, "/dev/shm")  # noqa: S108 - the sandbox's own
 
 # `mapped`: an ordinary user (or a root without more rights) in a user namespace of its own. `dropped`: a real root
 # gives its rights up for a user id that owns nothing, because as uid 0 the kernel would exempt it from process limits
@@ -74,8 +75,9 @@ def invocation(
     """Put the command line together; `keep` closes the descriptors when the command has started."""
     user = user_of(tree, how.mode)
     given = _Descriptors(keep)
-    words = [*_isolation(how, user), *_system(), *_ways_to(tree, *toolchains(policy)), *_private(how, limits)]
-    words += [*_etc(given, user), *_toolchains(policy)]
+    places = [tree, *toolchains(policy)]
+    words = [*_isolation(how, user), *_system(), *_ways_to(places, below_private=False), *_private(how, limits)]
+    words += [*_ways_to(places, below_private=True), *_etc(given, user), *_toolchains(policy)]
     for name, content in files.items():
         words += ["--perms", "0444", "--file", given.file(content), f"{FILES}/{name}"]
     words += ["--bind", str(tree), str(tree), "--chdir", str(tree), "--remount-ro", "/"]
@@ -129,12 +131,16 @@ def _system() -> Iterator[str]:
     yield from ("--proc", "/proc", "--dev", "/dev")
 
 
-def _ways_to(*places: Path) -> Iterator[str]:
-    """Directories on the way to what is bound; left to itself bubblewrap closes them to all but its own user."""
+def _ways_to(places: Iterable[Path], *, below_private: bool) -> Iterator[str]:
+    """Directories on the way to what is bound; left to itself bubblewrap closes them to all but its own user.
+
+    Those below our private directories can only be made when these are there.
+    """
     ours = (Path("/etc/ssl/openssl.cnf"), Path(FILES, "file"), Path("/var/tmp"))  # noqa: S108 - the sandbox's own
-    ways = {way for place in (*places, *ours) for way in place.parents}
-    for way in sorted(ways)[1:]:
-        if way.parts[1] not in {"usr", "tmp", "proc", "dev"}:
+    ways = {way for place in (*places, *ours) for way in place.parents if len(way.parts) > 1}
+    for way in sorted(ways):
+        within = any(way.is_relative_to(private) and way != Path(private) for private in _PRIVATE)
+        if within == below_private and way.parts[1] not in {"usr", "proc", "dev"} and str(way) not in _PRIVATE:
             yield from ("--perms", "0755", "--dir", str(way))
 
 
@@ -162,7 +168,7 @@ def _toolchains(policy: Policy) -> Iterator[str]:
 
 def _private(how: Confinement, limits: Limits) -> Iterator[str]:
     yield from ("--symlink", "/tmp", "/var/tmp")  # noqa: S108 - the sandbox's own
-    for place in ("/tmp", HOME, "/dev/shm"):  # noqa: S108 - these are the sandbox's own
+    for place in _PRIVATE:
         if how.version >= (0, 7):
             yield from ("--size", str(limits.temporary_bytes))
         yield from ("--perms", "1777" if place != HOME else "0777", "--tmpfs", place)

@@ -1,0 +1,215 @@
+"""What a command may ask of the kernel and of the network: close to nothing."""
+
+import asyncio
+import errno
+import json
+import os
+import socket
+import sys
+
+import pytest
+
+from sidecar.sandbox import Limits, detect, run, seccomp
+
+pytestmark = pytest.mark.bwrap
+
+
+@pytest.fixture
+def tree(tmp_path):
+    place = tmp_path / "tree"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+async def listening():
+    """A server on this machine's loopback, with how often it was reached."""
+    reached = []
+    server = await asyncio.start_server(lambda reader, writer: reached.append(writer.close()), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], reached
+    server.close()
+    await server.wait_closed()
+
+
+async def python(tree, code, **more):
+    (tree / "attack.py").write_text(code)
+    outcome = await run(["python", "attack.py"], tree=tree, **more)
+    return outcome.output
+
+
+async def test_servers_of_this_machine_cannot_be_reached(tree, listening):
+    port, reached = listening
+    targets = [("127.0.0.1", port), ("169.254.169.254", 80), ("8.8.8.8", 53), ("::1", port)]
+
+    said = await python(
+        tree,
+        "import socket, json\n"
+        f"for host, port in {targets!r}:\n"
+        "    try: socket.create_connection((host, port), 2); print('reached', host)\n"
+        "    except OSError as e: print('no', host)\n",
+    )
+
+    assert 4 == said.count("no ")
+    assert [] == reached
+
+
+async def test_no_name_can_be_looked_up_and_no_packet_sent(tree):
+    said = await python(
+        tree,
+        "import socket\n"
+        "def attempt(name, act):\n"
+        "    try: act(); print('could', name)\n"
+        "    except OSError: print('no', name)\n"
+        "attempt('dns', lambda: socket.getaddrinfo('example.org', 80))\n"
+        "attempt('udp', lambda: socket.socket(2, 2).sendto(b'x', ('8.8.8.8', 53)))\n"
+        "attempt('udp6', lambda: socket.socket(10, 2).sendto(b'x', ('2001:4860:4860::8888', 53)))\n"
+        "attempt('icmp', lambda: socket.socket(2, socket.SOCK_RAW, 1))\n"
+        "attempt('packet', lambda: socket.socket(17, 3))\n"
+        "attempt('vsock', lambda: socket.socket(40, 1))\n",
+    )
+
+    assert "could" not in said
+    assert 6 == said.count("no ")
+
+
+async def test_local_sockets_of_this_machine_cannot_be_reached(tree, tmp_path):
+    abstract = f"\0agentcom-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(abstract)
+        server.listen()
+        said = await python(
+            tree,
+            f"import socket\ns = socket.socket(1)\ntry: s.connect({abstract!r}); print('reached')\nexcept OSError: print('no')\n",
+        )
+
+    assert "no\n" == said
+
+
+async def test_a_listener_inside_is_for_the_inside_only(tree):
+    said = await python(
+        tree,
+        "import socket\n"
+        "s = socket.create_server(('127.0.0.1', 45871))\n"
+        "c = socket.create_connection(('127.0.0.1', 45871)); print('inside works', flush=True)\n"
+        "import time; time.sleep(0.2)\n",
+    )
+
+    assert "inside works\n" == said
+
+
+async def test_the_sidecar_cannot_be_seen_or_signalled(tree):
+    said = (await run(f"kill -0 {os.getpid()} && echo seen; kill -9 -1; ls /proc | grep -c '^[0-9]'", tree=tree)).output
+
+    assert "seen" not in said
+    os.kill(os.getpid(), 0)
+
+
+CALLS = {"x86_64": {"keyctl": 250, "add_key": 248, "bpf": 321, "perf_event_open": 298, "io_uring_setup": 425,
+                    "userfaultfd": 323, "mount": 165, "setns": 308, "kexec_load": 246, "init_module": 175},
+         "aarch64": {"keyctl": 219, "add_key": 217, "bpf": 280, "perf_event_open": 241, "io_uring_setup": 425,
+                     "userfaultfd": 282, "mount": 40, "setns": 268, "kexec_load": 104, "init_module": 105}}  # fmt: skip
+
+
+@pytest.mark.skipif(seccomp.program() is None, reason="no system call filter for this machine")
+async def test_system_calls_for_attacks_are_refused(tree):
+    calls = CALLS[os.uname().machine]
+
+    said = await python(
+        tree,
+        "import ctypes, json, errno\nlibc = ctypes.CDLL(None, use_errno=True)\nfound = {}\n"
+        f"for name, number in {calls!r}.items():\n"
+        "    libc.syscall(number, 0, 0, 0, 0, 0, 0); found[name] = ctypes.get_errno(); ctypes.set_errno(0)\n"
+        "print(json.dumps(found))\n",
+    )
+
+    assert dict.fromkeys(calls, errno.EPERM) == json.loads(said)
+
+
+async def test_no_namespace_of_its_own_and_no_mount(tree):
+    script = """
+    unshare -Ur true && echo user namespace
+    unshare -n true && echo network namespace
+    bwrap --ro-bind / / true && echo nested
+    mount -t tmpfs x /tmp && echo mounted
+    mount -t proc x /proc && echo mounted proc
+    true"""
+
+    said = (await run(script, tree=tree)).output
+
+    assert not {"user namespace", "network namespace", "nested", "mounted", "mounted proc"} & set(said.splitlines())
+
+
+async def test_no_rights_and_no_way_to_get_any(tree):
+    said = (
+        await run("grep -E '^(Cap(Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status; id -u; sudo -n id; su -c id", tree=tree)
+    ).output
+
+    assert 3 == said.count("\t0000000000000000\n")
+    assert "NoNewPrivs:\t1\n" in said
+    assert "uid=0" not in said
+
+
+async def test_settings_of_the_kernel_cannot_be_written(tree):
+    said = (
+        await run(
+            "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger; do (echo x > $f) && echo wrote; done",
+            tree=tree,
+        )
+    ).output
+
+    assert "wrote" not in said
+
+
+async def test_a_fork_bomb_stays_inside_its_limit(tree):
+    code = (
+        "import os, time\n"
+        "made = 0\n"
+        "try:\n"
+        "    while made < 1000:\n"
+        "        if os.fork() == 0: time.sleep(60); os._exit(0)\n"
+        "        made += 1\n"
+        "except OSError: print('stopped at', made)\n"
+        "else: print('went through')\n"
+    )
+
+    said = await python(tree, code, limits=Limits(processes=60, timeout_seconds=20))
+
+    assert said.startswith("stopped at")
+    assert int(said.split()[-1]) <= 60
+
+
+async def test_memory_has_an_end(tree):
+    said = await python(
+        tree,
+        "try: x = bytearray(2_000_000_000); print('got it')\nexcept MemoryError: print('refused')\n",
+        limits=Limits(memory_bytes=500_000_000),
+    )
+
+    assert "got it" not in said
+
+
+@pytest.mark.skipif("memory" not in detect().enforced, reason="no control group for memory on this machine")
+async def test_memory_has_an_end_for_all_processes_together(tree):
+    code = (
+        "import os, sys\n"
+        "for _ in range(4):\n"
+        "    if os.fork() == 0:\n"
+        "        x = bytearray(b'x') * 150_000_000; os._exit(0)\n"
+        "codes = [os.wait()[1] for _ in range(4)]\n"
+        "print('all of them' if not any(codes) else 'not all')\n"
+        "import time\n"
+    ).replace("os._exit(0)", "import time; time.sleep(1); os._exit(0)")
+
+    said = await python(tree, code, limits=Limits(memory_bytes=250_000_000, timeout_seconds=30))
+
+    assert "all of them" not in said
+
+
+async def test_the_filter_is_valid_for_every_machine_that_has_one():
+    for machine in ("x86_64", "aarch64"):
+        program = seccomp.program(machine)
+        assert program is not None
+        assert 0 == len(program) % 8
+        assert len(program) // 8 < 4096
+    assert seccomp.program("vax") is None
+    assert sys.byteorder == "little"
