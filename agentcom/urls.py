@@ -8,6 +8,8 @@ from drf_spectacular.views import SpectacularJSONAPIView
 
 from apps.agents import api as agents
 from apps.agents import token_api as tokens
+from apps.forge import api as pulls
+from apps.forge import repos_api as repos
 from apps.gateway import views as gateway
 from apps.tasks import api as tasks
 from apps.tasks import own_api as own
@@ -41,6 +43,19 @@ api = [
     path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
     path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),
     path("agent/tasks/<int:pk>", own.OwnTask.as_view(), name="api_own_task"),
+    path("repos", repos.Repos.as_view(), name="api_repos"),
+    path("repos/<str:slug>", repos.OneRepo.as_view(), name="api_repo"),
+    path("repos/<str:slug>/sync", repos.SyncRepo.as_view(), name="api_repo_sync"),
+    path("pulls", pulls.Pulls.as_view(), name="api_pulls"),
+    path("pulls/<int:pk>", pulls.OnePull.as_view(), name="api_pull"),
+    path("pulls/<int:pk>/diff", pulls.PullDiff.as_view(), name="api_pull_diff"),
+    path("pulls/<int:pk>/evidence", pulls.PullEvidence.as_view(), name="api_pull_evidence"),
+    path("pulls/<int:pk>/comments", pulls.Comments.as_view(), name="api_pull_comments"),
+    path("pulls/<int:pk>/approve", pulls.Approve.as_view(), name="api_pull_approve"),
+    path("pulls/<int:pk>/request-changes", pulls.RequestChanges.as_view(), name="api_pull_request_changes"),
+    path("pulls/<int:pk>/merge", pulls.Merge.as_view(), name="api_pull_merge"),
+    path("pulls/<int:pk>/close", pulls.Close.as_view(), name="api_pull_close"),
+    path("pulls/<int:pk>/verify", pulls.Verify.as_view(), name="api_pull_verify"),
     path("tokens", tokens.Tokens.as_view(), name="api_tokens"),
     path("tokens/<int:pk>/rotate", tokens.RotateToken.as_view(), name="api_token_rotate"),
     path("tokens/<int:pk>/revoke", tokens.RevokeToken.as_view(), name="api_token_revoke"),

@@ -49,8 +49,10 @@ def person(user: Any) -> User:
 
 
 @transaction.atomic
-def comment(pull: PullRequest, user: User, body: str, *, path: str = "") -> Comment:
+def comment(pull: PullRequest, user: Any, body: str, *, path: str = "") -> Comment:
     """Say something; it goes to the agent with the next request for changes."""
+    if not isinstance(user, User):
+        raise NoPerson("no_person", "Only people take part in the discussion.")
     if not body.strip():
         raise Invalid("body", "Say something.")
     made = _say(pull, user, body, Verdict.COMMENT, path=path)
