@@ -98,12 +98,18 @@ def pull_page(
         "against": against,
         "stale": against is not None and against.code == "verification_stale",
         "is_open": found.status == PullStatus.OPEN,
-        "history": Event.objects.filter(subject=f"pullrequest/{pk}").order_by("-id")[:HISTORY_SHOWN],
+        "history": _history(found),
         "refused": refused,
         "verb": verb,
         "typed": typed,
     }
     return render(request, "pull.html", context)
+
+
+def _history(pull: PullRequest) -> list[Event]:
+    """What happened to it and to its verifications, newest first."""
+    subjects = [f"pullrequest/{pull.pk}", *(f"verification/{one.pk}" for one in pull.verifications.all())]
+    return list(Event.objects.filter(subject__in=subjects).order_by("-id")[:HISTORY_SHOWN])
 
 
 def merge_objection(pull: PullRequest) -> Objection | None:

@@ -197,7 +197,7 @@ def open_scene(where: Path) -> Scene:
     return Scene(operator, repo, checkout)
 
 
-def age(seconds_per_step: int = 420) -> None:
+def age(seconds_per_step: int = 130) -> None:
     """Move the past into the past, so that not everything happened just now: each task is older than the next."""
     newest = Task.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     for task in Task.objects.all():
@@ -211,7 +211,8 @@ def age(seconds_per_step: int = 420) -> None:
         _shift(Event.objects.filter(subject=f"task/{task.pk}"), ago, "at")
         for pull in PullRequest.objects.filter(task=task):
             _shift(PullRequest.objects.filter(pk=pull.pk), ago, "opened_at", "updated_at", "ended_at")
-            _shift(Event.objects.filter(subject=f"pullrequest/{pull.pk}"), ago, "at")
+            subjects = [f"pullrequest/{pull.pk}", *(f"verification/{one.pk}" for one in pull.verifications.all())]
+            _shift(Event.objects.filter(subject__in=subjects), ago, "at")
             _shift(Comment.objects.filter(pull=pull), ago - timedelta(seconds=30), "at")
             _shift(Verification.objects.filter(pull=pull), ago, "requested_at", "ended_at")
 
