@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
@@ -18,6 +21,8 @@ from apps.agents.models import Agent, Role, Token
 from apps.agents.permissions import scoped
 from apps.agents.scopes import SCOPES, scopes_of
 from apps.events.refused import Invalid
+
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class TokenSerializer(serializers.ModelSerializer[Token]):
@@ -66,6 +71,11 @@ class TokenRequest(Strict):
         max_length=100, required=False, allow_blank=True, default=""
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        if value is not None and not timezone.now() < value < LATEST:
+            raise serializers.ValidationError("This must be in the future, and before the year 2200.")
+        return value
 
 
 class Tokens(GenericAPIView[Token]):

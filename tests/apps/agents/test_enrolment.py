@@ -82,6 +82,7 @@ def test_a_name_that_cannot_be_used_is_refused_by_its_field(name):
     assert "name" == invalid.value.field
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_of_two_machines_with_one_code_one_joins():
     _, code = enrolment.mint_code(None)
