@@ -58,6 +58,16 @@ def _tidily(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 HOT = Lanes("hot", 1 if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") else settings.DATABASE_LANES)
 PAGES = Lanes("pages", 1)
+GIT = Lanes("git", 1)
+GIT_PATHS = ("/api/pulls", "/api/repos", "/pulls/", "/repos")
+"""These wait for git, and for an upstream at worst: on a hot lane that would hold up heartbeats until leases lapse."""
+
+
+def lanes_for(path: str) -> Lanes:
+    """Where a request for `path` is answered."""
+    if path.startswith(GIT_PATHS):
+        return GIT
+    return HOT if path.startswith("/api/") else PAGES
 
 
 class LaneHandler(ASGIHandler):
@@ -73,7 +83,7 @@ class LaneHandler(ASGIHandler):
         self.load_middleware(is_async=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lanes = HOT if scope["path"].startswith("/api/") else PAGES
+        lanes = lanes_for(scope["path"])
         try:
             body = await self.read_body(receive)
         except RequestAborted:
