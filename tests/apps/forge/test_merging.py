@@ -148,7 +148,7 @@ def test_what_must_not_be_merged_is_refused_with_its_reason(
 
 
 @pytest.mark.parametrize("fields", [{"is_staff": False}, {"is_staff": True, "is_active": False}])
-def test_only_a_person_merges(workshop: Workshop, fields: dict[str, bool]) -> None:
+def test_only_a_person_merges(workshop: Workshop, fields: dict[str, Any]) -> None:
     pull = workshop.verified(CHANGE)
 
     with pytest.raises(actions.NoPerson):
