@@ -105,7 +105,7 @@ def _has(name: str) -> Callable[[Path], bool]:
 
 
 def _always(runner: Runner) -> Callable[[Path], Runner | None]:
-    return lambda tree: runner
+    return lambda _tree: runner
 
 
 _WAYS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Runner | None]], ...] = (

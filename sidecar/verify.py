@@ -164,7 +164,7 @@ def _by_exit(outcome: Outcome, check: Check) -> _Found:
     return _Found("fail", f"{outcome.output}\nIt ended with exit code {outcome.exit_code}.")
 
 
-async def _git_clean(check: Check, scene: _Scene) -> _Found:
+async def _git_clean(_check: Check, scene: _Scene) -> _Found:
     """The checks before this one have left the work as it was: what is published is what was verified."""
     assert scene.workspace is not None
     now = await scene.workspace.snapshot()
@@ -183,7 +183,7 @@ async def _diff_contains(check: Check, scene: _Scene) -> _Found:
     return _Found("fail", "No added line and no changed path contains it.")
 
 
-async def _no_secrets(check: Check, scene: _Scene) -> _Found:
+async def _no_secrets(_check: Check, scene: _Scene) -> _Found:
     if scene.workspace is not None and not scene.snapshot:
         return _Found("error", "The work cannot be read as a difference.")
     lines = await (_added_lines(scene) if scene.workspace else asyncio.to_thread(_all_lines, scene.tree))

@@ -97,7 +97,7 @@ class Workspace:
         return found if found.tree.is_dir() else None
 
     async def snapshot(self) -> str:
-        """The hash of the tree as it stands, `.gitignore` honoured; its objects are kept. Raises NotAWork, GitFailed."""
+        """The hash of the tree as it stands, `.gitignore` honoured. Raises NotAWork, GitFailed."""
         found = await asyncio.to_thread(survey, self.tree)
         refuse_odd(found, await self.ignored(found))
         scratch = self.directory / "scratch-index"

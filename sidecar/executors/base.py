@@ -42,8 +42,8 @@ class Job:
 class Sandbox:
     """The machine's policy and limits; the only way for an executor to start anything."""
 
-    policy: Policy = Policy()
-    limits: Limits = Limits()
+    policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
 
     async def run(
         self,

@@ -86,7 +86,7 @@ def invocation(
     if how.filtered:
         words += ["--seccomp", given.file(seccomp.program() or b"")]
     arguments = given.file(b"".join(word.encode() + b"\0" for word in words))
-    inner = [*_limited(limits, how), *_dropped(how, user), *command]
+    inner = [*_limited(limits), *_dropped(how, user), *command]
     return Invocation(argv=[how.program, "--args", arguments, "--", *inner], descriptors=tuple(given.numbers))
 
 
@@ -174,7 +174,7 @@ def _private(how: Confinement, limits: Limits) -> Iterator[str]:
         yield from ("--perms", "1777" if place != HOME else "0777", "--tmpfs", place)
 
 
-def _limited(limits: Limits, how: Confinement) -> list[str]:
+def _limited(limits: Limits) -> list[str]:
     """rlimits are set inside, where the process count of a user namespace is its own.
 
     Data and not address space holds the memory limit: runtimes reserve far more addresses than they ever use.

@@ -14,10 +14,11 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from sidecar.sandbox import cgroup, launch
 from sidecar.sandbox.capture import HeadTail
-from sidecar.sandbox.launch import Launch
+from sidecar.sandbox.launch import Launch, Request
 from sidecar.sandbox.policy import Ended, Limits, Outcome, Policy
 from sidecar.sandbox.processes import descendants, marked, send
 
@@ -47,18 +48,24 @@ async def run(
     process of it is left when this returns. Raises Unavailable when the policy's sandbox does not work here, and
     ValueError for a command or variable that could not mean what it says.
     """
-    limits, policy = limits or Limits(), policy or Policy()
-    words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    tree = tree.resolve(strict=True)
-    _refuse_nonsense(words, tree, {**(env or {}), **dict.fromkeys(files or {}, "")})
+    request = Request(
+        command=["/bin/sh", "-c", command] if isinstance(command, str) else list(command),
+        tree=tree.resolve(strict=True),
+        limits=limits or Limits(),
+        policy=policy or Policy(),
+        env=env or {},
+        files=files or {},
+    )
+    _refuse_nonsense(request)
     with ExitStack() as running:
-        group = running.enter_context(cgroup.group(limits))
+        group = running.enter_context(cgroup.group(request.limits))
         with ExitStack() as starting:
-            ready = _prepare(words, tree, limits, policy, env or {}, files or {}, group, starting, running)
+            ready = _prepare(request, group, starting, running)
             began = time.monotonic()
             process = await _start(ready)
-        kept = HeadTail(limits.output_head, limits.output_tail)
-        ended = await _see_through(process, ready, limits, kept, output, stop)
+        kept = HeadTail(request.limits.output_head, request.limits.output_tail)
+        reading = asyncio.create_task(_read(process, kept, output))
+        ended = await _see_through(process, ready, reading, limits=request.limits, stop=stop)
         return Outcome(
             exit_code=_as_a_shell_says(process.returncode),
             ended=ended,
@@ -70,44 +77,22 @@ async def run(
         )
 
 
-def _refuse_nonsense(words: list[str], tree: Path, env: Mapping[str, str]) -> None:
-    if not words or not words[0]:
+def _refuse_nonsense(request: Request) -> None:
+    if not request.command or not request.command[0]:
         raise ValueError("There is no command to run.")
-    if any("\0" in text for text in (*words, *env.values())):
+    if any("\0" in text for text in (*request.command, *request.env.values())):
         raise ValueError("A command or variable holds a NUL character.")
-    if not tree.is_dir() or len(tree.parts) < 3:
-        raise ValueError(f"{tree} is no directory that a command could be given.")
-    for name in env:
+    if not request.tree.is_dir() or len(request.tree.parts) < 3:
+        raise ValueError(f"{request.tree} is no directory that a command could be given.")
+    for name in (*request.env, *request.files):
         if not _NAME.match(name) or name.startswith(_LOADER):
             raise ValueError(f"The variable {name!r} cannot be given to a command.")
 
 
-def _prepare(
-    words: list[str],
-    tree: Path,
-    limits: Limits,
-    policy: Policy,
-    env: Mapping[str, str],
-    files: Mapping[str, bytes],
-    group: cgroup.Group,
-    starting: ExitStack,
-    running: ExitStack,
-) -> Launch:
-    if policy.sandbox == "off":
-        return launch.bare(
-            words, tree=tree, limits=limits, policy=policy, env=env, files=files, group=group, running=running
-        )
-    return launch.confined(
-        words,
-        tree=tree,
-        limits=limits,
-        policy=policy,
-        env=env,
-        files=files,
-        group=group,
-        starting=starting,
-        running=running,
-    )
+def _prepare(request: Request, group: cgroup.Group, starting: ExitStack, running: ExitStack) -> Launch:
+    if request.policy.sandbox == "off":
+        return launch.bare(request, group=group, running=running)
+    return launch.confined(request, group=group, starting=starting, running=running)
 
 
 async def _start(ready: Launch) -> Process:
@@ -127,15 +112,9 @@ async def _start(ready: Launch) -> Process:
 
 
 async def _see_through(
-    process: Process,
-    ready: Launch,
-    limits: Limits,
-    kept: HeadTail,
-    output: Callable[[bytes], None] | None,
-    stop: asyncio.Event | None,
+    process: Process, ready: Launch, reading: asyncio.Task[None], *, limits: Limits, stop: asyncio.Event | None
 ) -> Ended:
     """Wait for the end, or bring it about; in either case clear the whole family away."""
-    reading = asyncio.create_task(_read(process, kept, output))
     exiting = asyncio.create_task(process.wait())
     try:
         ended = await _until_over(exiting, reading, limits.timeout_seconds, stop)
@@ -161,7 +140,7 @@ async def _until_over(
 ) -> Ended:
     stopping = asyncio.create_task(stop.wait()) if stop else None
     broken = asyncio.create_task(_failure_of(reading))
-    watched: set[asyncio.Task[object]] = {exiting, broken, *([stopping] if stopping else [])}  # type: ignore[arg-type]
+    watched: set[asyncio.Task[Any]] = {exiting, broken, *([stopping] if stopping else [])}
     try:
         done, _ = await asyncio.wait(watched, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -211,7 +190,7 @@ def _first_inside(descriptor: int) -> int | None:
 
 
 def _see_dead(pid: int) -> None:
-    """bubblewrap may return a moment before the kernel has ended its sandbox; wait for that, which takes microseconds."""
+    """bubblewrap may return a moment before the kernel has ended its sandbox; that moment is waited for here."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:

@@ -29,8 +29,24 @@ _JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 126; shift; done; shift;
 
 
 @dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for: the command in words, where, within which limits, and what it is given."""
+
+    command: Sequence[str]
+    tree: Path
+    limits: Limits
+    policy: Policy
+    env: Mapping[str, str]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Ready to start. `inside` reads the host's pid of the sandbox's first process; `marker` finds strays without one."""
+    """Ready to start.
+
+    `inside` is where the host's pid of the sandbox's first process can be read; `marker` is how strays are found where
+    there is no sandbox.
+    """
 
     argv: list[str]
     environment: dict[str, str]
@@ -42,19 +58,9 @@ class Launch:
     marker: str = ""
 
 
-def confined(
-    command: Sequence[str],
-    *,
-    tree: Path,
-    limits: Limits,
-    policy: Policy,
-    env: Mapping[str, str],
-    files: Mapping[str, bytes],
-    group: cgroup.Group,
-    starting: ExitStack,
-    running: ExitStack,
-) -> Launch:
+def confined(request: Request, *, group: cgroup.Group, starting: ExitStack, running: ExitStack) -> Launch:
     """With bubblewrap. `starting` is closed once the command runs, `running` when it has ended. Raises Unavailable."""
+    tree, files = request.tree, request.files
     how = detect.confinement()
     if how.mode == "dropped":
         bubblewrap.hand_over(tree, bubblewrap.user_of(tree, how.mode))
@@ -63,13 +69,13 @@ def confined(
     starting.callback(os.close, writing)
     os.set_blocking(reading, False)
     at = {name: f"{bubblewrap.FILES}/{name}" for name in files}
-    home = {"HOME": bubblewrap.HOME, "TMPDIR": "/tmp", "PATH": search_path(policy)}  # noqa: S108 - the sandbox's own
+    home = {"HOME": bubblewrap.HOME, "TMPDIR": "/tmp", "PATH": search_path(request.policy)}  # noqa: S108 - the sandbox's own
     ready = bubblewrap.invocation(
-        command,
+        request.command,
         tree=tree,
-        limits=limits,
-        policy=policy,
-        environment={**_BASE, **home, **env, **at},
+        limits=request.limits,
+        policy=request.policy,
+        environment={**_BASE, **home, **request.env, **at},
         files=files,
         how=how,
         keep=starting,
@@ -88,18 +94,9 @@ def confined(
     )
 
 
-def bare(
-    command: Sequence[str],
-    *,
-    tree: Path,
-    limits: Limits,
-    policy: Policy,
-    env: Mapping[str, str],
-    files: Mapping[str, bytes],
-    group: cgroup.Group,
-    running: ExitStack,
-) -> Launch:
+def bare(request: Request, *, group: cgroup.Group, running: ExitStack) -> Launch:
     """Without bubblewrap, for an operator who opted out: limits and a supervisor, but no walls."""
+    limits, files = request.limits, request.files
     private = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="agentcom-", ignore_cleanup_errors=True)))
     for name in ("home", "tmp", "files"):
         (private / name).mkdir(mode=0o700)
@@ -111,8 +108,8 @@ def bare(
         **_BASE,
         "HOME": str(private / "home"),
         "TMPDIR": str(private / "tmp"),
-        "PATH": ":".join(dict.fromkeys([*search_path(policy).split(":"), *own])),
-        **env,
+        "PATH": ":".join(dict.fromkeys([*search_path(request.policy).split(":"), *own])),
+        **request.env,
         **{name: str(private / "files" / name) for name in files},
         "AGENTCOM_RUN": marker.partition("=")[2],
     }
@@ -121,11 +118,11 @@ def bare(
         limited += f",data={limits.memory_bytes}"
     supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervise.py"))]
     return Launch(
-        argv=[*supervisor, str(limits.grace_seconds), limited, ":".join(group.doors), "--", *command],
+        argv=[*supervisor, str(limits.grace_seconds), limited, ":".join(group.doors), "--", *request.command],
         environment=environment,
-        directory=tree,
+        directory=request.tree,
         descriptors=(),
         level="off",
-        enforced=detect.detect(policy).enforced,
+        enforced=detect.detect(request.policy).enforced,
         marker=marker,
     )

@@ -27,7 +27,7 @@ def parents() -> dict[int, int]:
 
 
 def _parents_by_ps() -> dict[int, int]:
-    import subprocess  # noqa: S404 - here, because the supervisor of a command imports this file and must start fast
+    import subprocess  # here, because the supervisor of a command imports this file and must start fast
 
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
     rows = (line.split() for line in listing.stdout.splitlines())

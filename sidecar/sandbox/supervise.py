@@ -16,7 +16,7 @@ import time
 from types import FrameType
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - `-I` shuts the package out
-from processes import descendants  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+from processes import descendants  # type: ignore[import-not-found, unused-ignore]
 
 del sys.path[0]
 
@@ -65,7 +65,7 @@ def _become(command: list[str], limits: str, doors: str) -> None:
             hard = resource.getrlimit(_LIMITS[name])[1]
             most = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
             resource.setrlimit(_LIMITS[name], (most, most))
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - becoming the command is what this child is for
     except OSError as problem:
         sys.stderr.write(f"{command[0]}: {problem.strerror}\n")
         sys.stderr.flush()
@@ -87,7 +87,7 @@ def _ask_to_stop(grace: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, max(grace, 0.001))
 
 
-def _end_now(number: int, frame: FrameType | None) -> None:
+def _end_now(_number: int, _frame: FrameType | None) -> None:
     _end_all()
     os._exit(137)
 

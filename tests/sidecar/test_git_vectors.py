@@ -1,7 +1,7 @@
 """Every way we know to make git run a program from a work tree, planted in a real one: ours runs none of them.
 
-Each vector ends in the same canary program, which leaves a file. The last test shows that the plants are live: plain git
-in the same tree does run them.
+Each vector ends in the same canary program, which leaves a file. The last test shows that the plants are live: plain
+git in the same tree does run them.
 """
 
 import os

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.sandbox import Limits, Policy, Unavailable, confined, detect, run
+from sidecar.sandbox import Limits, Policy, Unavailable, detect, run
+from sidecar.sandbox.capture import HeadTail
 from sidecar.sandbox.processes import descendants, marked
 
 BOTH = [pytest.param(Policy(), marks=pytest.mark.bwrap, id="bubblewrap"), pytest.param(Policy(sandbox="off"), id="off")]
@@ -86,7 +87,7 @@ async def test_a_stopped_command_may_tidy_up_within_its_grace(tree, policy):
     stop = asyncio.Event()
     script = "trap 'echo tidied > tidy; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
 
-    outcome = await run(script, tree=tree, policy=policy, stop=stop, output=lambda chunk: stop.set())
+    outcome = await run(script, tree=tree, policy=policy, stop=stop, output=lambda _chunk: stop.set())
 
     assert "stopped" == outcome.ended
     assert "tidied\n" == (tree / "tidy").read_text()
@@ -155,7 +156,7 @@ async def test_nothing_outlives_a_sidecar_that_is_killed(tree, mark, policy):
 
 @both
 async def test_output_is_kept_at_both_ends_and_told_as_it_comes(tree, policy):
-    heard = []
+    heard: list[bytes] = []
     limits = Limits(output_head=10, output_tail=10)
 
     outcome = await run("seq 1 100000", tree=tree, policy=policy, limits=limits, output=heard.append)
@@ -231,11 +232,11 @@ async def test_nothing_of_ours_stays_on_disk_or_open(tree, policy, tmp_path, mon
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    before = set(os.listdir("/proc/self/fd"))
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
 
     await run("echo $TMPDIR; touch $TMPDIR/x $HOME/y", tree=tree, policy=policy, files={"BRIEF": b"x"})
 
-    assert before == set(os.listdir("/proc/self/fd"))
+    assert before == {path.name for path in Path("/proc/self/fd").iterdir()}
     assert [] == list(temporary.iterdir())
     assert [] == [*Path("/sys/fs/cgroup").glob(f"*/agentcom-{os.getpid()}-*")]
 
@@ -297,7 +298,7 @@ def test_the_trial_without_a_bubblewrap_finds_none(monkeypatch):
 
 
 def test_the_whole_of_a_short_output_is_kept():
-    kept = confined.HeadTail(4, 4)
+    kept = HeadTail(4, 4)
     for chunk in (b"ab", b"cdef", b"gh"):
         kept.write(chunk)
 

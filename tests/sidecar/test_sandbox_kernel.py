@@ -24,8 +24,13 @@ def tree(tmp_path):
 @pytest.fixture
 async def listening():
     """A server on this machine's loopback, with how often it was reached."""
-    reached = []
-    server = await asyncio.start_server(lambda reader, writer: reached.append(writer.close()), "127.0.0.1", 0)
+    reached: list[str] = []
+
+    def note(_reader, writer):
+        reached.append("reached")
+        writer.close()
+
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1], reached
     server.close()
     await server.wait_closed()
@@ -79,7 +84,8 @@ async def test_local_sockets_of_this_machine_cannot_be_reached(tree, tmp_path):
         server.listen()
         said = await python(
             tree,
-            f"import socket\ns = socket.socket(1)\ntry: s.connect({abstract!r}); print('reached')\nexcept OSError: print('no')\n",
+            "import socket\ns = socket.socket(1)\n"
+            f"try: s.connect({abstract!r}); print('reached')\nexcept OSError: print('no')\n",
         )
 
     assert "no\n" == said

@@ -9,7 +9,7 @@ from sidecar.detect_tests import runner_of
 from sidecar.executors import Sandbox
 from sidecar.sandbox import Limits, Policy, detect
 from sidecar.verify import verify, worst
-from sidecar.wire.nouns import Check
+from sidecar.wire.nouns import Check, CheckResult, CheckType
 
 SANDBOX = Sandbox(policy=Policy(sandbox="bubblewrap" if "bubblewrap" == detect().name else "off"))
 
@@ -147,6 +147,8 @@ def test_runs_that_ran_nothing_are_told_from_runs_that_did(tmp_path):
     go = runner_of(tmp_path)
     (tmp_path / "Cargo.toml").write_text("")
     cargo = runner_of(tmp_path)
+    assert go
+    assert cargo
 
     assert go.found_none(0, "?   \texample.org/x\t[no test files]\n")
     assert not go.found_none(0, "?   \tx\t[no test files]\nok  \texample.org/y\t0.1s\n")
@@ -244,7 +246,7 @@ async def test_a_tree_without_a_repository_is_checked_as_far_as_it_goes(tmp_path
     tree = tmp_path / "plain" / "tree"
     tree.mkdir(parents=True)
     (tree / "key").write_text(SECRETS["an AWS key id"])
-    kinds = ["file_exists", "git_clean", "diff_contains", "no_secrets"]
+    kinds: list[CheckType] = ["file_exists", "git_clean", "diff_contains", "no_secrets"]
 
     report = await verify([Check(type=kind, target="key") for kind in kinds], tree=tree, sandbox=SANDBOX)
 
@@ -264,7 +266,7 @@ async def test_a_tree_that_cannot_be_recorded_is_an_error_for_the_checks_that_ne
 
 
 async def test_each_result_is_told_as_it_comes(checked):
-    told = []
+    told: list[CheckResult] = []
 
     await checked(Check(type="file_exists", target="a"), Check(type="file_exists", target="calc.py"), told=told.append)
 
@@ -276,7 +278,7 @@ async def test_cancelling_stops_the_check_that_runs(workspace):
     sandbox = Sandbox(policy=SANDBOX.policy, limits=Limits(grace_seconds=0.2))
     task = asyncio.create_task(verify(checks, tree=workspace.tree, sandbox=sandbox, workspace=workspace))
     async with asyncio.timeout(20):
-        while not (workspace.tree / "begun").exists():
+        while not (workspace.tree / "begun").exists():  # noqa: ASYNC110 - what happens inside has no event out here
             await asyncio.sleep(0.01)
 
     task.cancel()

@@ -161,8 +161,8 @@ async def test_the_token_is_neither_in_the_files_nor_in_the_arguments(prepare, g
 
 
 @pytest.mark.parametrize(
-    "name", ["", "-x", "--upload-pack=touch x", "a..b", "a b", "a\nb", "a~1", "a^", "a:b", "@{-1}", "x.lock", "/x", "x/",
-             ".hidden", "a//b", "a/.b", "refs\x00"],
+    "name", ["", "-x", "--upload-pack=touch x", "a..b", "a b", "a\nb", "a~1", "a^", "a:b", "@{-1}", "x.lock", "/x",
+             "x/", ".hidden", "a//b", "a/.b", "refs\x00"],
 )  # fmt: skip
 def test_a_name_that_git_could_misread_is_no_branch(name):
     with pytest.raises(BadName):

@@ -90,7 +90,7 @@ async def test_cancelling_ends_the_command(place):
     sandbox = Sandbox(policy=SANDBOX.policy, limits=Limits(grace_seconds=0.2))
     task = asyncio.create_task(Shell().execute(job("touch begun; sleep 60"), place, sandbox, nobody))
     async with asyncio.timeout(20):
-        while not (place.tree / "begun").exists():
+        while not (place.tree / "begun").exists():  # noqa: ASYNC110 - what happens inside has no event out here
             await asyncio.sleep(0.01)
 
     task.cancel()
@@ -100,7 +100,7 @@ async def test_cancelling_ends_the_command(place):
 
 def test_a_stream_is_cut_into_lines_whatever_its_chunks():
     told = []
-    lines = Lines(lambda kind, text: told.append(text))
+    lines = Lines(lambda _kind, text: told.append(text))
 
     for chunk in ("é\n".encode()[:1], "é\n".encode()[1:], b"10%\r50%\r100%\n\n", b"x" * 5_000, b"\xff"):
         lines.feed(chunk)
