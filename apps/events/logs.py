@@ -75,6 +75,7 @@ def configure(config: dict[str, Any]) -> None:
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
                 "django.server": {"level": "WARNING"},
+                "django.request": {"level": "ERROR"},
                 "django.channels.server": {"level": "WARNING"},
                 "daphne": {"level": "WARNING"},
                 "django-q": {"level": "WARNING"},  # otherwise two lines for each job

@@ -13,7 +13,7 @@ from apps.events.kinds import Kind
 class Event(models.Model):
     """Something that happened to one subject, such as `task/42`; written in the commit that made it true."""
 
-    kind = models.CharField(max_length=40, choices=[(kind.value, kind.meaning) for kind in Kind])
+    kind = models.CharField(max_length=40)
     subject = models.CharField(max_length=80)
     actor = models.CharField(max_length=160, blank=True, default="")
     data = models.JSONField(default=dict, blank=True)

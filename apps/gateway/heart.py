@@ -11,7 +11,7 @@ from django.conf import settings
 from apps.agents import presence
 from apps.events.lanes import HOT
 from apps.gateway.registry import LIVE
-from apps.tasks.sweep import sweep
+from apps.tasks.sweep import hold_door_open, sweep
 
 logger = structlog.get_logger(__name__)
 CONFIRM_SECONDS = 10.0
@@ -32,10 +32,14 @@ async def _beat() -> None:
             if time.monotonic() - confirmed >= CONFIRM_SECONDS:
                 confirmed = time.monotonic()
                 await HOT.run(0, _confirm, list(LIVE))
-            await HOT.run(0, sweep)
+            await HOT.run(0, _sweep)
         except Exception:  # the database may be away for a while; the beat goes on and the work is found later
             logger.exception("sweep failed")
         await asyncio.sleep(settings.SWEEP_SECONDS)
+
+
+def _sweep() -> None:
+    sweep(door_open=hold_door_open())
 
 
 def _confirm(connections: list[str]) -> None:

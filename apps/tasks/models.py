@@ -236,6 +236,20 @@ class Attempt(models.Model):
         return f"refs/agentcom/salvage/{self.pk}"
 
 
+class Door(models.Model):
+    """When a web process last stood open for sidecars; a lease cannot be renewed at a door that is shut. One row."""
+
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(pk=1), name="there_is_one_door"),
+        ]
+
+    def __str__(self) -> str:
+        return f"open at {self.at}"
+
+
 class ProgressBatch(models.Model):
     """Live steps of an attempt, as they came in; a batch that is sent twice is stored once."""
 

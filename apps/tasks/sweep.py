@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ParamSpec
 
 import structlog
@@ -16,7 +17,7 @@ from apps.tasks import actions, dependencies, queue
 from apps.tasks.attempts import Fence, reclaim
 from apps.tasks.lifecycle import TaskStatus
 from apps.tasks.matchmaking import match
-from apps.tasks.models import Attempt, Task
+from apps.tasks.models import Attempt, Door, Task
 
 logger = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -37,9 +38,12 @@ class Swept:
         return any(vars(self).values())
 
 
-def sweep() -> Swept:
-    """Take back what lapsed, bury what is overdue, put back in line what has rested, and match."""
-    done = Swept(reclaimed=_reclaim_lapsed(), expired=_expire_overdue(), rested=_line_up_rested())
+def sweep(*, door_open: bool = True) -> Swept:
+    """Take back what lapsed, bury what is overdue, put back in line what has rested, and match.
+
+    Nothing is taken back while the door is shut: agents that could not reach the hub are not silent.
+    """
+    done = Swept(reclaimed=_reclaim_lapsed() if door_open else 0, expired=_expire_overdue(), rested=_line_up_rested())
     done.matched = match()
     if done:
         logger.info("swept", **vars(done))
@@ -49,9 +53,34 @@ def sweep() -> Swept:
 def sweep_deeply() -> Swept:
     """The same, and look for waiting tasks that wait for nothing; for the clock, once a minute."""
     released = sum(_unless_raced(dependencies.ready, task) for task in dependencies.overlooked())
-    done = sweep()
+    done = sweep(door_open=door_is_open())
     done.released = released
     return done
+
+
+def hold_door_open() -> bool:
+    """Say that this web process can be reached; True when the door had been open all the time.
+
+    After the hub was away (killed, stopped, without its database), every open lease gets a fresh turn, so that agents
+    that worked on meanwhile can come back to it.
+    """
+    if Door.objects.filter(pk=1, at__gt=Now() - _gap()).update(at=Now()):
+        return True
+    with transaction.atomic():
+        fresh = Now() + settings.LEASES["working"]
+        given = Attempt.objects.open().filter(lease_until__lt=fresh).update(lease_until=fresh)
+        Door.objects.update_or_create(pk=1, defaults={"at": Now()})
+    logger.info("the door was shut; leases start anew", attempts=given)
+    return False
+
+
+def door_is_open() -> bool:
+    """Whether some web process stood open just now."""
+    return Door.objects.filter(pk=1, at__gt=Now() - _gap()).exists()
+
+
+def _gap() -> timedelta:
+    return timedelta(seconds=3 * settings.SWEEP_SECONDS + 2)
 
 
 def _reclaim_lapsed() -> int:

@@ -12,7 +12,7 @@ from apps.tasks.attempts import Fence
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt, ProgressBatch, Task
-from apps.tasks.sweep import sweep
+from apps.tasks.sweep import door_is_open, hold_door_open, sweep, sweep_deeply
 from tests import cast
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +236,26 @@ def test_a_task_past_its_deadline_is_buried_even_while_it_runs() -> None:
     sweep()
 
     assert (TaskStatus.DEAD, Outcome.CANCELLED) == (cast.status_of(task), cast.outcome_of(attempt))
+
+
+def test_leases_start_anew_when_the_hub_was_away() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    cast.lapse(attempt)
+
+    assert not hold_door_open()
+    assert hold_door_open()
+
+    sweep()
+
+    assert Outcome.OPEN == cast.outcome_of(attempt)
+
+
+def test_nothing_is_taken_back_while_no_sidecar_can_reach_the_hub() -> None:
+    cast.agent("ada")
+    attempt = cast.working(cast.queued_task())
+    cast.lapse(attempt)
+    sweep_deeply()
+
+    assert not door_is_open()
+    assert Outcome.OPEN == cast.outcome_of(attempt)

@@ -1,0 +1,85 @@
+"""Real sidecar processes for journeys: joined with a real code, run, stopped, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.hub import ROOT, Hub
+
+
+class Sidecar:
+    """One agent's machine: its root directory, and the daemon while it runs."""
+
+    def __init__(self, hub: Hub, name: str, root: Path, *, prefix: tuple[str, ...] = ()) -> None:
+        self.hub = hub
+        self.name = name
+        self.root = root
+        self.prefix = list(prefix)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCOM_")}
+        self.env |= {"AGENTCOM_ROOT": str(root), "PYTHONPATH": str(ROOT)}
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [*self.prefix, sys.executable, "-m", "sidecar", *arguments]
+
+    def join(self) -> Sidecar:
+        """Enrol with a one-time code, as an operator's machine would."""
+        code = self.hub.post("/api/agents/enrolment-codes", {"name": self.name})["code"]
+        command = self._command("join", self.hub.url, "--code", code, "--name", self.name)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self
+
+    def start(self) -> Sidecar:
+        with (self.root / "run.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command("run"), env=self.env, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+        return self
+
+    def signal(self, how: signal.Signals) -> None:
+        """To the daemon alone, as the kernel or an operator would; its commands must not outlive it."""
+        assert self.process is not None
+        self.process.send_signal(how)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def end(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def log(self) -> str:
+        file = self.root / "run.log"
+        return file.read_text(errors="replace")[-6_000:] if file.exists() else ""
+
+
+@contextlib.contextmanager
+def sidecars(hub: Hub, base: Path, *names: str) -> Iterator[list[Sidecar]]:
+    """Joined and running sidecars until the block ends."""
+    crew: list[Sidecar] = []
+    try:
+        for name in names:
+            root = base / name
+            root.mkdir()
+            crew.append(Sidecar(hub, name, root))
+            crew[-1].join().start()
+        yield crew
+    finally:
+        for one in crew:
+            one.end()
