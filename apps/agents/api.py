@@ -149,9 +149,8 @@ class EnrolmentCodes(APIView):
 
     @extend_schema(request=CodeRequest, responses={201: CodeAnswer, 409: Refusal})
     def post(self, request: Request) -> Response:
-        asked = CodeRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        made, code = enrolment.mint_code(operator(request), asked.validated_data["name"])
+        asked = CodeRequest.read(request.data)
+        made, code = enrolment.mint_code(operator(request), asked["name"])
         answer = CodeAnswer({"code": code, "name": made.name, "expires_at": made.expires_at})
         return Response(answer.data, status=201, headers={"Cache-Control": "no-store"})
 
@@ -178,10 +177,9 @@ class Enrol(APIView):
 
     @extend_schema(request=EnrolRequest, responses={201: EnrolAnswer, 409: Refusal, 429: Refusal}, auth=[])
     def post(self, request: Request) -> Response:
-        asked = EnrolRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = EnrolRequest.read(request.data)
         try:
-            agent, secret = enrolment.redeem(asked.validated_data["code"], asked.validated_data["name"])
+            agent, secret = enrolment.redeem(asked["code"], asked["name"])
         except Refused as refused:
             if refused.code.startswith("code_"):
                 GuessRate().count(request)

@@ -94,9 +94,7 @@ class Tokens(GenericAPIView[Token]):
         responses={201: MintedToken},
     )
     def post(self, request: Request) -> Response:
-        asked = TokenRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        wanted = asked.validated_data
+        wanted = TokenRequest.read(request.data)
         for_agent = wanted["role"] == Role.AGENT
         _refuse_more_than_own(request, wanted["role"], wanted["scopes"])
         minted = tokens.mint(

@@ -25,12 +25,14 @@ from apps.tasks.models import Attempt, Task
 from apps.tasks.serializers import (
     LANES,
     LARGEST_ID,
+    TASK_SHOWN,
     EventSerializer,
     Filters,
     Progress,
     SubmissionSerializer,
     TaskSerializer,
     WholeTask,
+    submission,
 )
 from apps.tasks.waiting import why
 
@@ -64,9 +66,8 @@ class Tasks(GenericAPIView[Task]):
         responses=TaskSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        asked = Filters(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        page = self.paginate_queryset(narrowed(self.get_queryset(), asked.validated_data)) or []
+        asked = Filters.read(request.query_params.dict())
+        page = self.paginate_queryset(narrowed(self.get_queryset(), asked)) or []
         return self.get_paginated_response(TaskSerializer(page, many=True).data)
 
     @extend_schema(
@@ -77,10 +78,9 @@ class Tasks(GenericAPIView[Task]):
         examples=[EXAMPLE],
     )
     def post(self, request: Request) -> Response:
-        asked = SubmissionSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        task, new = actions.submit(asked.submission(_idempotency_key(request)), by=actor(request))
-        return Response(TaskSerializer(task).data, status=201 if new else 200)
+        asked = SubmissionSerializer.read(request.data)
+        task, new = actions.submit(submission(asked, _idempotency_key(request)), by=actor(request))
+        return Response(TASK_SHOWN.to_representation(task), status=201 if new else 200)
 
 
 def narrowed(tasks: QuerySet[Task], asked: dict[str, Any]) -> QuerySet[Task]:
@@ -136,9 +136,8 @@ class CancelTask(APIView):
 
     @extend_schema(request=Reason, responses={200: WholeTask, 404: Refusal, 409: Refusal})
     def post(self, request: Request, pk: int) -> Response:
-        asked = Reason(data=request.data)
-        asked.is_valid(raise_exception=True)
-        actions.cancel(get_object_or_404(Task, pk=pk), by=actor(request), reason=asked.validated_data["reason"])
+        asked = Reason.read(request.data)
+        actions.cancel(get_object_or_404(Task, pk=pk), by=actor(request), reason=asked["reason"])
         return Response(whole(pk))
 
 
@@ -181,14 +180,13 @@ class TaskProgress(APIView):
 
     @extend_schema(parameters=[ProgressQuery], responses={200: Progress, 404: Refusal})
     def get(self, request: Request, pk: int) -> Response:
-        asked = ProgressQuery(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
+        asked = ProgressQuery.read(request.query_params.dict())
         attempts = get_object_or_404(Task, pk=pk).attempts.order_by("-pk")
-        if "attempt" in asked.validated_data:
-            attempt: Attempt | None = get_object_or_404(attempts, pk=asked.validated_data["attempt"])
+        if "attempt" in asked:
+            attempt: Attempt | None = get_object_or_404(attempts, pk=asked["attempt"])
         else:
             attempt = attempts.first()
-        batches = attempt.progress.filter(seq__gt=asked.validated_data["after"])[:MOST_BATCHES] if attempt else []
+        batches = attempt.progress.filter(seq__gt=asked["after"])[:MOST_BATCHES] if attempt else []
         return Response(Progress({"attempt": attempt.pk if attempt else None, "batches": batches}).data)
 
 
@@ -203,10 +201,9 @@ class Prerequisites(APIView):
 
     @extend_schema(request=PrerequisiteRequest, responses={200: WholeTask, 404: Refusal, 409: Refusal})
     def post(self, request: Request, pk: int) -> Response:
-        asked = PrerequisiteRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = PrerequisiteRequest.read(request.data)
         task = get_object_or_404(Task, pk=pk)
-        actions.add_prerequisite(task, asked.validated_data["prerequisite"], by=actor(request))
+        actions.add_prerequisite(task, asked["prerequisite"], by=actor(request))
         return Response(whole(pk))
 
 

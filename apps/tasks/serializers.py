@@ -136,29 +136,29 @@ class SubmissionSerializer(Strict):
             raise serializers.ValidationError("There is no such agent.")
         return found
 
-    def submission(self, header_key: str) -> Submission:
-        """What was asked, for `submit`; `header_key` is the Idempotency-Key header, which wins over the field."""
-        asked = self.validated_data
-        return Submission(
-            title=asked["title"],
-            description=asked["description"],
-            command=asked["command"],
-            lane=LANES[asked["priority"]],
-            repo=asked["repo"] or None,
-            capabilities=asked["capabilities"],
-            target=asked["target_agent"] or None,
-            tier=asked["complexity_tier"],
-            checks=asked["verification_steps"],
-            success_criteria=asked["success_criteria"],
-            file_hints=asked["file_hints"],
-            metadata=asked["metadata"],
-            depends_on=asked["depends_on"],
-            max_attempts=asked["max_attempts"],
-            max_fixes=asked["max_verification_retries"],
-            timeout_seconds=asked["timeout_seconds"],
-            complete_by=asked["complete_by"],
-            idempotency_key=header_key or asked["idempotency_key"] or None,
-        )
+
+def submission(asked: dict[str, Any], header_key: str) -> Submission:
+    """What `SubmissionSerializer` read, for `submit`; the Idempotency-Key header wins over the field."""
+    return Submission(
+        title=asked["title"],
+        description=asked["description"],
+        command=asked["command"],
+        lane=LANES[asked["priority"]],
+        repo=asked["repo"] or None,
+        capabilities=asked["capabilities"],
+        target=asked["target_agent"] or None,
+        tier=asked["complexity_tier"],
+        checks=asked["verification_steps"],
+        success_criteria=asked["success_criteria"],
+        file_hints=asked["file_hints"],
+        metadata=asked["metadata"],
+        depends_on=asked["depends_on"],
+        max_attempts=asked["max_attempts"],
+        max_fixes=asked["max_verification_retries"],
+        timeout_seconds=asked["timeout_seconds"],
+        complete_by=asked["complete_by"],
+        idempotency_key=header_key or asked["idempotency_key"] or None,
+    )
 
 
 class TaskSerializer(serializers.Serializer[Any]):
@@ -188,6 +188,10 @@ class TaskSerializer(serializers.Serializer[Any]):
     @extend_schema_field({"type": "string", "enum": list(LANES)})
     def get_priority(self, task: Task) -> str:
         return Lane(task.lane).label.lower()
+
+
+TASK_SHOWN = TaskSerializer()
+"""Shows one task after the other; made once, since making it costs more than using it."""
 
 
 class AttemptSerializer(serializers.Serializer[Any]):
