@@ -103,8 +103,18 @@ def _bases() -> tuple[_Base, ...]:
     for candidate in _candidates():
         wanted = tuple(name for name in candidate.controllers if name not in found)
         if wanted and _works(base := _Base(candidate.path, wanted, candidate.version)):
+            _sweep(base.path)
             found.update(dict.fromkeys(wanted, base))
     return tuple(dict.fromkeys(found.values()))
+
+
+def _sweep(path: Path) -> None:
+    """Remove the empty groups of sidecars that were killed; one that still holds processes stays."""
+    for left in path.glob("agentcom-*-*"):
+        pid = left.name.split("-")[1]
+        if not Path("/proc", pid).exists():
+            with contextlib.suppress(OSError):  # it is not empty, or somebody else was faster
+                left.rmdir()
 
 
 def _candidates() -> Iterator[_Base]:

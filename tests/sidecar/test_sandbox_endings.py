@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -303,3 +304,19 @@ def test_the_whole_of_a_short_output_is_kept():
         kept.write(chunk)
 
     assert ("abcdefgh", 0) == (kept.text(), kept.elided)
+
+
+@pytest.mark.bwrap
+@pytest.mark.parametrize("mode", ["dropped", "mapped"])
+async def test_both_ways_of_giving_rights_up_hold(tree, monkeypatch, mode):
+    if mode == "dropped" and os.geteuid():
+        pytest.skip("only root has rights to drop")
+    found = detect_module()._confinement()
+    monkeypatch.setattr(detect_module(), "_confinement", lambda: dataclasses.replace(found, mode=mode))
+
+    outcome = await run("id -u; echo work > done; grep CapEff /proc/self/status; unshare -U true", tree=tree)
+
+    assert not outcome.output.startswith("0\n")
+    assert "CapEff:\t0000000000000000" in outcome.output
+    assert "not permitted" in outcome.output
+    assert "work\n" == (tree / "done").read_text()
