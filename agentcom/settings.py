@@ -162,6 +162,8 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "TaskStatus": "apps.tasks.lifecycle.TASK.choices",
+        "PullStatus": "apps.forge.lifecycle.PULL.choices",
+        "VerificationStatus": "apps.forge.lifecycle.VERIFICATION.choices",
         "Tier": "apps.tasks.serializers.TIERS",
         "GivenTier": "apps.tasks.serializers.GIVEN_TIERS",
     },
