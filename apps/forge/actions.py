@@ -70,12 +70,16 @@ def approve(pull: PullRequest, user: Any, body: str = "") -> Comment:
     return made
 
 
-@transaction.atomic
 def request_changes(pull: PullRequest, user: Any, body: str, *, path: str = "") -> Task:
     """Send it back: a follow-up task works on the same branch, with what was said about this head in its brief."""
     who = person(user)
     if not body.strip():
         raise Invalid("body", "Say what has to change; it is what the agent gets to read.")
+    with alone(pull.repo), transaction.atomic():
+        return _request_changes(pull, who, body, path)
+
+
+def _request_changes(pull: PullRequest, who: User, body: str, path: str) -> Task:
     locked = _open(pull)
     made = _say(locked, who, body, Verdict.CHANGES_REQUESTED, path=path)
     task = _follow_up(locked, by=who.get_username())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from django_q.tasks import async_task
 
-from apps.events.refused import Refused
+from apps.events.refused import Refused, Stale
 from apps.forge import actions, opening, verification
 from apps.forge.models import PullRequest
 from apps.tasks.models import Task, Work
@@ -56,6 +56,8 @@ def refresh(pull: int) -> None:
     """Have the checks repeated if nobody did for the head and base as they are. Why not is kept for the page."""
     try:
         verification.refresh(pull)
+    except Stale:
+        logger.info("pull request changed meanwhile", action="refresh", pull=pull)  # what changed it asks again
     except Refused as refused:
         logger.warning("pull request not refreshed", action="refresh", pull=pull, code=refused.code)
         PullRequest.objects.filter(pk=pull, ended_at__isnull=True).update(merge_note=refused.message[:500])

@@ -13,11 +13,14 @@ from apps.events.refused import Refused
 from apps.forge import plain, scrutiny
 from apps.forge.lifecycle import PullStatus
 from apps.forge.models import PullRequest
+from apps.forge.serial import Busy, alone
 from apps.forge.staleness import outdate, watchers
 from apps.repos import mirror
 from apps.repos.models import Repo
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
+
+PATIENCE = 60.0
 
 
 class WrongHead(Refused):
@@ -31,22 +34,27 @@ class PullEnded(Refused):
 def open_or_update(task: Task) -> PullRequest | None:
     """The pull request of what `task` pushed; the same one however often this runs.
 
-    None when the result cannot be one; why is recorded with the task.
+    None when the result cannot be one; why is recorded with the task. Raises Busy while another is being merged.
     """
     attempt = (
         Attempt.objects.filter(task=task, outcome=Outcome.SUCCEEDED).select_related("agent").order_by("-pk").first()
     )
     if task.repo is None or attempt is None:
         return None
-    rows = PullRequest.objects.filter(repo=task.repo, branch=attempt.branch)
-    taken = rows.filter(attempt__gte=attempt.pk).first()
-    if taken is not None:
-        return taken
     try:
-        return _open_or_update(task, task.repo, attempt, rows.filter(ended_at__isnull=True).first())
+        with alone(task.repo, patience=PATIENCE):  # the head of a pull request must not change while it is merged
+            return _take(task, task.repo, attempt)
+    except Busy:
+        raise
     except Refused as refused:
         _remember_refusal(task, attempt, refused)
         return None
+
+
+def _take(task: Task, repo: Repo, attempt: Attempt) -> PullRequest:
+    rows = PullRequest.objects.filter(repo=repo, branch=attempt.branch)
+    taken = rows.filter(attempt__gte=attempt.pk).first()
+    return taken or _open_or_update(task, repo, attempt, rows.filter(ended_at__isnull=True).first())
 
 
 def _open_or_update(task: Task, repo: Repo, attempt: Attempt, current: PullRequest | None) -> PullRequest:

@@ -1,4 +1,4 @@
-"""One merge at a time in a repository, across all processes of the hub; closing waits for it too."""
+"""One merge at a time in a repository, across all processes of the hub; what changes a pull request waits for it."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class AttemptEvidenceSerializer(Plain):
 class VerificationEvidenceSerializer(Plain):
     """Who repeated the checks, on what. `independent`: by another agent than the author."""
 
-    status = serializers.ChoiceField(choices=VERIFICATION.choices)
+    status = serializers.CharField(help_text=f"One of {', '.join(VERIFICATION.values)}.")
     verifier = serializers.CharField()
     independent = serializers.BooleanField()
     stale = serializers.BooleanField()
