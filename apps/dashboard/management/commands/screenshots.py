@@ -21,8 +21,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-DESKTOP = {"width": 1280, "height": 960}
-PHONE = {"width": 390, "height": 844}
+DESKTOP, PHONE = (1280, 960), (390, 844)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"]
 START_SECONDS = 60.0
@@ -36,6 +35,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where they go."""
         parser.add_argument("--out", type=Path, default=settings.BASE_DIR / "docs" / "pictures")
+        parser.add_argument("--full", action="store_true", help="the whole length of each page")
         parser.add_argument("--seed", type=Path, help="only invent the data, in the hub that the environment names")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             tempfile.TemporaryDirectory(prefix="agentcom-pictures-") as place,
             hub(Path(place)) as (base_url, facts),
         ):
-            for name in take(base_url, facts, options["out"]):
+            for name in take(base_url, facts, options["out"], full=options["full"]):
                 self.stdout.write(name)
 
 
@@ -86,8 +86,10 @@ def hub(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         cwd=settings.BASE_DIR,
     )
     port = free_port()
-    serve = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "agentcom.asgi:application"]
-    with subprocess.Popen(serve, env=env, cwd=settings.BASE_DIR, stderr=subprocess.DEVNULL) as web:
+    serve = [*manage, "web", "--port", str(port)]
+    with subprocess.Popen(
+        serve, env=env, cwd=settings.BASE_DIR, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as web:
         try:
             base_url = f"http://127.0.0.1:{port}"
             until_it_answers(base_url, web)
@@ -126,7 +128,7 @@ def browser_path() -> str:
     raise CommandError("Install chromium to take pictures (Debian: apt-get install chromium).")
 
 
-def take(base_url: str, facts: dict[str, Any], out: Path) -> Iterator[str]:
+def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iterator[str]:
     """Take every picture; the paths, as they are written."""
     try:
         from playwright.sync_api import sync_playwright
@@ -138,22 +140,23 @@ def take(base_url: str, facts: dict[str, Any], out: Path) -> Iterator[str]:
         "task": f"/tasks/{facts['running']}",
         "pull-request": f"/pulls/{facts['pull']}",
         "dead-letter": "/dead",
-        "agents": "/agents",
-        "new-task": "/tasks/new",
     }
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=FLAGS)
         state = log_in(browser, base_url + facts["login"])
         for scheme in ("light", "dark"):
-            for device, size in (("", DESKTOP), ("-phone", PHONE)):
+            for device, (width, height) in (("", DESKTOP), ("-phone", PHONE)):
                 context = browser.new_context(
-                    viewport=size, color_scheme=scheme, device_scale_factor=2, storage_state=state
+                    viewport={"width": width, "height": height},
+                    color_scheme=scheme,
+                    device_scale_factor=1.5,
+                    storage_state=state,
                 )
                 page = context.new_page()
                 for name, path in pages.items():
                     page.goto(base_url + path, wait_until="networkidle")
                     path_out = out / f"{name}{device}{'-dark' if scheme == 'dark' else ''}.png"
-                    page.screenshot(path=path_out, full_page=bool(device))
+                    page.screenshot(path=path_out, full_page=full)
                     yield str(path_out)
                 context.close()
         browser.close()
