@@ -2,50 +2,90 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
 from apps.agents.models import Agent
+from apps.events.prepared import Prepared
 from apps.tasks.matching import Head, Need, Worker, misfit
 from apps.tasks.models import Attempt, Demand, Task
 
 CHUNK = 64
+FIRST_LOOK = 8
+"""How many idle agents are read at first; mostly there is one task to give, and one of these can do it."""
+
+
+def _idle(limit: int) -> Prepared:
+    def build() -> QuerySet[Agent, Any]:
+        busy = Attempt.objects.open().filter(agent=OuterRef("pk"))
+        idle = Agent.objects.available().filter(~Exists(busy))
+        in_turn = idle.order_by(F("last_assigned_at").asc(nulls_first=True), "id")
+        return in_turn.values_list(*WORKER)[:limit]
+
+    return Prepared(build)
+
+
+WORKER = ("pk", "name", "executors", "capabilities", "restricted")
+_FIRST_IDLE, _ALL_IDLE = _idle(FIRST_LOOK), _idle(1_000_000)
+
+
+def _nonempty() -> QuerySet[Demand, Any]:
+    """Demands with a queued task whose repository is not paused. One index probe each; the queue itself is not read."""
+    waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
+    facts = ("pk", "executor", "capabilities", "repo", "target", "avoid", "repo__max_running")
+    return Demand.objects.filter(waiting).exclude(repo__paused=True).values_list(*facts)
+
+
+def _front(demand: int) -> QuerySet[Task, Any]:
+    """The tasks that are next in line for one demand."""
+    in_line = Task.objects.filter(demand=demand).order_by("rank", "id")
+    return in_line.values_list("pk", "generation", "rank")[:CHUNK]
+
+
+_NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, "demand")
 
 
 def idle_workers() -> Iterator[list[Worker]]:
-    """Agents that are there and hold nothing, least recently used first, in chunks of `CHUNK`."""
-    busy = Attempt.objects.open().filter(agent=OuterRef("pk"))
-    idle = Agent.objects.available().filter(~Exists(busy))
-    workers = _workers(idle.order_by(F("last_assigned_at").asc(nulls_first=True), "id"))
-    while chunk := list(islice(workers, CHUNK)):
-        yield chunk
+    """Agents that are there and hold nothing, least recently used first: a few, then all that still are, in chunks."""
+    first = [_worker(*row) for row in _FIRST_IDLE.rows()]
+    if first:
+        yield first
+    if len(first) == FIRST_LOOK:
+        rest = (_worker(*row) for row in _ALL_IDLE.rows())
+        while chunk := list(islice(rest, CHUNK)):
+            yield chunk
 
 
 def connected_workers() -> list[Worker]:
     """Every agent that is there, idle or not."""
-    return list(_workers(Agent.objects.available().order_by("id")))
+    return [_worker(*row) for row in _CONNECTED.rows()]
+
+
+_CONNECTED = Prepared(lambda: Agent.objects.available().order_by("id").values_list(*WORKER))
 
 
 def heads(idle: list[Worker]) -> list[Head]:
     """For each need that one of `idle` can serve: the tasks at its front, at most as many as there are agents."""
     found: list[Head] = []
     running: Mapping[int, int] | None = None
-    for demand in _nonempty_demands():
-        need = Need(demand.executor, frozenset(demand.capabilities), demand.repo_id, demand.target_id, demand.avoid_id)
+    for pk, executor, capabilities, repo, target, avoid, max_running in _NONEMPTY.rows():
+        need = Need(executor, _words(capabilities), repo, target, avoid)
         able = sum(1 for worker in idle if not misfit(need, worker))
         if not able:
             continue
         room = None
-        if demand.repo is not None and demand.repo.max_running is not None:
+        if max_running is not None:
             running = running if running is not None else _running_by_repo()
-            room = max(0, demand.repo.max_running - running.get(demand.repo.pk, 0))
+            room = max(0, max_running - running.get(repo, 0))
             if room == 0:
                 continue
-        front = Task.objects.filter(demand=demand.pk).order_by("rank", "id").values_list("pk", "generation", "rank")
-        found += [Head(pk, generation, rank, need, room) for pk, generation, rank in front[:able]]
+        front = _FRONT.rows(demand=pk, at_most=able)
+        found += [Head(task, generation, rank, need, room) for task, generation, rank in front]
     return found
 
 
@@ -54,23 +94,20 @@ def need_of(task: Task) -> Need:
     return Need(task.executor, frozenset(task.capabilities), task.repo_id, task.target_id, task.avoid_id)
 
 
-def _nonempty_demands() -> QuerySet[Demand]:
-    """Demands with a queued task whose repository is not paused. One index probe each; the queue itself is not read."""
-    waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
-    return Demand.objects.filter(waiting).exclude(repo__paused=True).select_related("repo")
-
-
 def _running_by_repo() -> Mapping[int, int]:
     counts = Attempt.objects.open().filter(repo__isnull=False).values_list("repo").annotate(n=Count("pk"))
     return dict(counts.order_by())
 
 
-def _workers(agents: QuerySet[Agent]) -> Iterator[Worker]:
-    facts = agents.values_list("pk", "name", "executors", "capabilities", "restricted")
-    for pk, name, executors, capabilities, restricted in facts:
-        repos = frozenset(_repos_of(pk)) if restricted else None
-        yield Worker(pk, name, frozenset(executors), frozenset(capabilities), repos)
+def _worker(pk: int, name: str, executors: str, capabilities: str, restricted: bool) -> Worker:
+    return Worker(pk, name, _words(executors), _words(capabilities), _repos_of(pk) if restricted else None)
 
 
-def _repos_of(agent: int) -> QuerySet[Any, int]:
-    return Agent.repos.through.objects.filter(agent_id=agent).values_list("repo_id", flat=True)
+@lru_cache(maxsize=4_096)
+def _words(stored: str) -> frozenset[str]:
+    """A stored JSON list of words as a set; few distinct ones are ever stored."""
+    return frozenset(json.loads(stored))
+
+
+def _repos_of(agent: int) -> frozenset[int]:
+    return frozenset(Agent.repos.through.objects.filter(agent_id=agent).values_list("repo_id", flat=True))
