@@ -99,8 +99,11 @@ def latest(pull: PullRequest) -> Verification | None:
 
 
 def standing(pull: PullRequest, *, fresh: bool = False) -> Standing:
-    """What decides about merging; with `fresh`, conflicts and risk are read from the objects once more."""
-    base = mirror.head(pull.repo.mirror, pull.base_branch) or ""
+    """What decides about merging; with `fresh`, conflicts and risk are read from the objects once more.
+
+    What has ended stands on the base it ended on: that the branch goes on makes its evidence no older.
+    """
+    base = pull.base if pull.is_final else mirror.head(pull.repo.mirror, pull.base_branch) or ""
     proven = latest(pull)
     conflict, blocked = pull.conflict, bool(pull.stats.get("blocked", True))
     if fresh:

@@ -108,6 +108,15 @@ def test_the_first_sentence_says_how_far_it_can_be_believed(
     assert words in markdown(it)
 
 
+def test_what_was_merged_keeps_its_evidence_when_the_branch_goes_on(workshop: Workshop, ann: User) -> None:
+    pull = workshop.verified(CHANGE)
+
+    it = evidence_of(merging.merge(pull, ann))
+
+    assert it.summary.startswith("Verified by")
+    assert (False, "It is merged already.") == (it.mergeable, it.obstacle)
+
+
 def test_attempts_and_cost_of_the_follow_up_count_too(workshop: Workshop, ann: User) -> None:
     pull = workshop.verified(CHANGE)
     follow_up = actions.request_changes(pull, ann, "Please.")
