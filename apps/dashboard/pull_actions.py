@@ -14,11 +14,17 @@ from django.views.decorators.http import require_POST
 from apps.dashboard.access import person
 from apps.dashboard.acting import act
 from apps.dashboard.pulls import pull_page
-from apps.events.refused import Invalid
+from apps.events.refused import Invalid, Refused
 from apps.forge import actions, merging, verification
 from apps.forge.models import PullRequest
 
 MAX_BODY = 10_000
+JUDGEMENTS = frozenset({"approve", "request-changes", "merge"})
+"""What a person may only say about what they have seen."""
+
+
+class Moved(Refused):
+    """New work was pushed since you opened this page; look at it before you decide."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ def pull_act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     def work() -> None:
         if len(body) > MAX_BODY or "\0" in body:
             raise Invalid("body", f"At most {MAX_BODY} characters of text.")
+        if verb in JUDGEMENTS and request.POST.get("head") != pull.head:
+            raise Moved("head_moved")
         VERBS[verb](pressed)
 
     return act(

@@ -95,6 +95,14 @@ def test_a_page_says_when_the_hub_is_away_and_catches_up_when_it_is_back(hub: Hu
     expect(page.locator("#away")).to_be_hidden()
 
 
+def test_the_admin_lives_under_the_same_policy(hub: Hub, page):
+    task = hub.submit(title="Seen from behind")
+    for path in ("admin/", "admin/agents/agent/", f"admin/tasks/task/{task}/change/"):
+        page.goto(f"{hub.url}/{path}")
+
+    assert [] == page.wrong
+
+
 @pytest.mark.parametrize("path", ["", "tasks", "tasks/new", "pulls", "dead", "agents", "repos"])
 def test_pages_fit_a_phone_and_break_no_policy(hub: Hub, page, path):
     hub.submit(

@@ -63,7 +63,7 @@ def test_a_pull_request_shows_its_diff_its_proof_and_who_gave_it(scene, page):
 def test_merging_from_the_page_moves_the_branch_and_says_who_did_it(scene, page):
     pull = PullRequest.objects.get(pk=scene.ids["pull"])
 
-    response = page.post(f"/pulls/{pull.pk}/merge", {"method": "squash"}, follow=True)
+    response = page.post(f"/pulls/{pull.pk}/merge", {"method": "squash", "head": pull.head}, follow=True)
 
     pull.refresh_from_db()
     assert "merged" == pull.status
@@ -72,10 +72,10 @@ def test_merging_from_the_page_moves_the_branch_and_says_who_did_it(scene, page)
 
 def test_what_cannot_be_merged_says_why_beside_the_button(scene, page):
     first, second = (PullRequest.objects.get(pk=scene.ids[key]) for key in ("pull", "waiting"))
-    page.post(f"/pulls/{first.pk}/merge", {"method": "merge"})
+    page.post(f"/pulls/{first.pk}/merge", {"method": "merge", "head": first.head})
 
     html = page.get(f"/pulls/{second.pk}").content.decode()
-    response = page.post(f"/pulls/{second.pk}/merge", {"method": "merge"})
+    response = page.post(f"/pulls/{second.pk}/merge", {"method": "merge", "head": second.head})
 
     assert "disabled" in html[html.index('id="merge"') : html.index('id="against"')]
     assert 409 == response.status_code
@@ -86,8 +86,8 @@ def test_a_request_for_changes_needs_words_and_becomes_work(scene, page):
     pull = PullRequest.objects.get(pk=scene.ids["waiting"])
     url = f"/pulls/{pull.pk}/request-changes"
 
-    wordless = page.post(url, {"body": " "})
-    page.post(url, {"body": "Keep Austria in zone 2."})
+    wordless = page.post(url, {"body": " ", "head": pull.head})
+    page.post(url, {"body": "Keep Austria in zone 2.", "head": pull.head})
 
     assert 400 == wordless.status_code
     assert "Write what should change" in wordless.content.decode()
@@ -106,3 +106,13 @@ def test_an_operator_frees_a_stranded_task(scene, page):
     page.post(f"/tasks/{scene.ids['stranded']}/drop", {"prerequisite": scene.ids["dead"]})
 
     assert "queued" == Task.objects.get(pk=scene.ids["stranded"]).status
+
+
+def test_nobody_judges_work_that_came_in_after_they_looked(scene, page):
+    pull = PullRequest.objects.get(pk=scene.ids["waiting"])
+    for verb in ("approve", "request-changes", "merge"):
+        response = page.post(f"/pulls/{pull.pk}/{verb}", {"body": "Fine.", "head": "0" * 40})
+
+        assert 409 == response.status_code
+        assert "New work was pushed since you opened this page" in response.content.decode()
+    assert not pull.comments.exists()

@@ -149,6 +149,7 @@ def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iter
                 context = browser.new_context(
                     viewport={"width": width, "height": height},
                     color_scheme=scheme,
+                    reduced_motion="reduce",
                     device_scale_factor=1.5,
                     storage_state=state,
                 )
