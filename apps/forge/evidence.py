@@ -142,7 +142,7 @@ def _tries(pull: PullRequest) -> list[Attempt]:
     """Every attempt at the task and its follow-ups, up to the one whose work this is."""
     rows = Attempt.objects.filter(task__work=Work.CHANGE, pk__lte=pull.attempt_id).exclude(outcome=Outcome.OPEN)
     own = rows.filter(task=pull.task_id) | rows.filter(task__metadata__pull_request=pull.pk)
-    return list(own.select_related("agent").distinct().order_by("pk"))
+    return list(own.select_related("agent").order_by("pk"))
 
 
 def _attempt(one: Attempt) -> AttemptEvidence:
