@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from typing import Any
 
 from websockets.asyncio.server import serve
 
@@ -32,13 +33,13 @@ class ModelHub:
     """Welcomes, renews and settles by itself; everything it hears is in `heard`, and `expect` waits for more."""
 
     def __init__(self):
-        self.heard = []
-        self.tokens = []
-        self.socket = None
+        self.heard: list[Any] = []
+        self.tokens: list[str | None] = []
+        self.socket: Any = None
         self.settles = True
         self.welcomes = True
-        self.refuse = None  # a close code for every new connection
-        self.verdict = "continue"
+        self.refuse: int | None = None  # a close code for every new connection
+        self.verdict: Any = "continue"
         self.beat_seconds = 5.0
         self.lease = LEASE
         self._news = asyncio.Event()

@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def settings(tmp_path, address, sandbox="off", **limits):
 @asynccontextmanager
 async def sidecar(base, *extra):
     """A sidecar process, whose log lines `logged` waits for; killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
+    process: Any = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sidecar", "run", "--root", str(base), "--log-format", "json", *extra,
         cwd=REPOSITORY, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

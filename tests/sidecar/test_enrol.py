@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,18 @@ TOKEN = "act_agent_AAAAAAAA_0123456789012345678901234567890"
 GOOD = (201, {"agent": "gcu-grey-area", "token": TOKEN, "socket": "/agent"})
 
 
+class Stand(ThreadingHTTPServer):
+    """What the next requests are answered, and what was asked."""
+
+    health: tuple[int, Any]
+    enrol: tuple[int, Any]
+    asked: list[Any]
+    url: str
+
+
 class Answers(BaseHTTPRequestHandler):
+    server: Stand
+
     def log_message(self, *_):
         """Keep quiet."""
 
@@ -39,7 +51,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = Stand(("127.0.0.1", 0), Answers)
     server.health, server.enrol, server.asked = (200, {"status": "ok"}), GOOD, []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)

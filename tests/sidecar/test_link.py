@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import serve
@@ -64,9 +65,10 @@ def test_the_close_code_decides_how_long_to_stay_away(code, least, most):
 
 
 async def test_it_shows_its_token_says_what_it_is_told_and_hears_the_answer():
-    hub, heard = ModelHub(), asyncio.Queue()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    hub = ModelHub()
     async with listening(hub) as address:
-        holder = []
+        holder: list[Link] = []
         opened = lambda: holder[0].send(messages.Hello(version=VERSION))  # noqa: E731
         async with linked(address, heard=heard.put_nowait, opened=opened) as (link, _):
             holder.append(link)
@@ -85,7 +87,8 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch):
 
 
 async def test_it_comes_back_and_tells_both_ends_of_each_connection():
-    hub, told = ModelHub(), asyncio.Queue()
+    told: asyncio.Queue[str] = asyncio.Queue()
+    hub = ModelHub()
     async with (
         listening(hub) as address,
         linked(address, opened=lambda: told.put_nowait("opened"), closed=told.put_nowait) as (_, backoff),
@@ -118,7 +121,8 @@ async def test_a_hub_that_refuses_with_http_counts_as_refused():
 
 @pytest.mark.parametrize("nonsense", ["nonsense", '{"type": "new.frame"}', b"\x00binary", '{"type": "task.assign"}'])
 async def test_what_cannot_be_understood_is_passed_over_and_the_connection_stays(nonsense):
-    hub, heard, opened = ModelHub(), asyncio.Queue(), asyncio.Event()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    hub, opened = ModelHub(), asyncio.Event()
     async with listening(hub) as address, linked(address, heard=heard.put_nowait, opened=opened.set) as (_, backoff):
         await asyncio.wait_for(opened.wait(), 10)
         while hub.socket is None:  # noqa: ASYNC110  the other end of the same moment
@@ -132,7 +136,8 @@ async def test_what_cannot_be_understood_is_passed_over_and_the_connection_stays
 
 
 async def test_a_frame_over_the_limit_ends_the_connection_and_not_the_link():
-    hub, opened = ModelHub(), asyncio.Queue()
+    opened: asyncio.Queue[int] = asyncio.Queue()
+    hub = ModelHub()
     async with listening(hub) as address, linked(address, opened=lambda: opened.put_nowait(1)):
         await asyncio.wait_for(opened.get(), 10)
         while hub.socket is None:  # noqa: ASYNC110  the other end of the same moment

@@ -88,6 +88,7 @@ def test_the_largest_report_there_can_be_fits_into_a_frame(characters):
     fitting = fit(report(characters))
 
     assert len(encode(fitting).encode()) <= MAX_FRAME_BYTES
+    assert isinstance(fitting, messages.TaskFailed)
     assert 50 == len(fitting.reports[-1].checks)
 
 

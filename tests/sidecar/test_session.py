@@ -226,6 +226,7 @@ def test_fenced_work_is_not_claimed_any_more_and_its_end_is_reported():
     assert [] == said(session.opened(16), messages.Hello)[0].holding
     report = session.finished(1, None, 17)[0]
     assert isinstance(report, KeepReport)
+    assert isinstance(report.report, messages.TaskReleased)
     assert "lease_lost" == report.report.error.code
 
 

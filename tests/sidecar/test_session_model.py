@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sidecar.effects import Forget, Keep, KeepReport, Send, Start, Stop
 from sidecar.session import Session
 from sidecar.wire import VERSION, messages
-from sidecar.wire.nouns import Brief, Identity, Result, Step, Verdict
+from sidecar.wire.nouns import Brief, Error, Identity, Result, Step, Verdict
 
 LEASE = 20.0
 MARGIN = 5.0
@@ -39,18 +40,19 @@ class Hub(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.disk = {}  # attempt -> assignment or report
-        self.open = None  # the hub's open attempt
+        self.disk: dict[int, Any] = {}  # attempt -> assignment or report
+        self.open: Any = None  # the hub's open attempt
         self.lease = 0.0
-        self.outcomes = {}  # attempt -> how the hub has it ended
+        self.outcomes: dict[int, str] = {}  # attempt -> how the hub has it ended
         self.assigned = 0
-        self.running = None
+        self.running: Any = None
         self.stopping = False
-        self.sent = []  # frames on their way to the hub
+        self.sent: list[Any] = []  # frames on their way to the hub
         self.connected = False
-        self.told = set()  # attempts the hub has pushed on this connection
-        self.renewed_at = {}  # attempt -> the latest moment from which its lease is known to run
-        self.beats = {}
+        self.told: set[int] = set()  # attempts the hub has pushed on this connection
+        self.renewed_at: dict[int, float] = {}  # attempt -> the latest moment from which its lease is known to run
+        self.beats: dict[str, float] = {}
+        self.hello_at = 0.0
         self.session = Session(messages.Hello(version=VERSION), margin=MARGIN)
 
     # --- carrying effects out, with the rules that must hold ---------------------------------------------------------
@@ -232,7 +234,7 @@ class Hub(RuleBasedStateMachine):
         self.running = None
         for attempt, kept in list(self.disk.items()):
             if isinstance(kept, messages.TaskAssign):
-                error = {"code": "sidecar_restarted"}
+                error = Error(code="sidecar_restarted")
                 self.disk[attempt] = messages.TaskReleased(task=attempt, attempt=attempt, error=error)
         owed = [kept for _, kept in sorted(self.disk.items())]
         self.session = Session(messages.Hello(version=VERSION), margin=MARGIN, undelivered=owed)
