@@ -190,6 +190,7 @@ Q_CLUSTER = {
 }
 
 REACTIONS = "agentcom.reactions.REACTIONS"
+SCHEDULES = "agentcom.schedules.SCHEDULES"
 
 # --- how AgentCom works -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,23 @@
+"""What the clock starts. django-q2 looks at it about every 30 seconds, so nothing here is relied on for speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Every:
+    """`job`, the dotted path of a function without arguments, runs every so many `minutes` on `cluster`."""
+
+    job: str
+    minutes: int
+    cluster: str = "default"
+
+
+SCHEDULES = (
+    Every("apps.tasks.jobs.tidy", minutes=1),
+    Every("apps.repos.jobs.sync_all", minutes=5),
+    Every("apps.ops.jobs.prune", minutes=60),
+    Every("apps.tasks.jobs.prune", minutes=24 * 60),
+    Every("apps.repos.jobs.maintain_all", minutes=24 * 60),
+)
