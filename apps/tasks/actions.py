@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 from apps.agents.models import Agent
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
-from apps.events.refused import Refused
+from apps.events.refused import Refused, Stale
 from apps.repos.models import Repo
 from apps.tasks import dependencies, wake
 from apps.tasks.attempts import Fence, bury, watchers
@@ -22,6 +23,9 @@ from apps.tasks.dependencies import LOST, in_line
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.models import Attempt, Dependency, Lane, Task, Work
 from apps.tasks.routing import route
+
+RACES = 2
+"""How often ending a task looks again after losing a race; each lost one means that the task moved on."""
 
 
 @dataclass(frozen=True)
@@ -139,28 +143,50 @@ def _task(wanted: Submission, by: str) -> Task:
     )
 
 
-@transaction.atomic
 def cancel(task: Task, *, by: str, reason: str = "") -> None:
     """Stop it, whatever it is doing; the record stays. Refused when it has ended already."""
+    _despite_races(lambda: _cancel(task, by, reason))
+
+
+def _cancel(task: Task, by: str, reason: str) -> None:
+    task.refresh_from_db()
     if task.is_final:
         raise Refused("task_ended", f"The task is {task.status} already.", task=task.pk)
     holder = _close_attempt(task, Outcome.CANCELLED, reason or f"Cancelled by {by}.")
-    tell = [*watchers(task.pk, holder), "needs-you"]
-    forge = bool(task.metadata.get("pull_request"))
-    changes = {"finished_at": Now(), "demand": None, "not_before": None, "stranded": False}
     transition(
-        task, TaskStatus.CANCELLED, Kind.TASK_CANCELLED, set=changes, tell=tell, actor=by, reason=reason, forge=forge
+        task,
+        TaskStatus.CANCELLED,
+        Kind.TASK_CANCELLED,
+        set={"finished_at": Now(), "demand": None, "not_before": None, "stranded": False},
+        where={"generation": task.generation},  # an attempt that began after the look for one would be left open
+        tell=[*watchers(task.pk, holder), "needs-you"],
+        actor=by,
+        reason=reason,
+        forge=bool(task.metadata.get("pull_request")),
     )
     dependencies.strand(task)
     wake.match_after_commit()
 
 
-@transaction.atomic
 def expire(task: Task, reason: str) -> None:
-    """Its time is up: end what runs and bury it."""
+    """Its time is up: end what runs and bury it. Raises Stale when it has ended already."""
+    _despite_races(lambda: _expire(task, reason))
+
+
+def _expire(task: Task, reason: str) -> None:
+    task.refresh_from_db()
     _close_attempt(task, Outcome.CANCELLED, reason)
-    bury(task, reason, also={"last_error": reason, "stranded": False})
+    bury(task, reason, also={"last_error": reason, "stranded": False}, where={"generation": task.generation})
     wake.match_after_commit()
+
+
+def _despite_races(end: Callable[[], None]) -> None:
+    """`end` in a transaction, and once more when the task was assigned or handed back in the same moment."""
+    for _ in range(RACES):
+        with contextlib.suppress(Stale), transaction.atomic():
+            return end()
+    with transaction.atomic():
+        return end()
 
 
 def _close_attempt(task: Task, outcome: Outcome, error: str) -> int | None:

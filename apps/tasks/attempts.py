@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from apps.agents.models import Agent
 from apps.events.kinds import Kind
@@ -94,7 +94,8 @@ def _check_room(repo: Repo) -> None:
     """Hold the repository's row while counting, so that two matchers cannot both see the last free place."""
     if repo.max_running is None and not repo.paused:
         return
-    locked = Repo.objects.select_for_update().get(pk=repo.pk)
+    # no_key: inserting a task or an attempt of this repository needs the key only, and must not wait in a circle
+    locked = Repo.objects.select_for_update(no_key=True).get(pk=repo.pk)
     running = Attempt.objects.open().filter(repo=repo).count()
     if locked.paused or (locked.max_running is not None and running >= locked.max_running):
         raise Stale("repo_full", "The repository takes no more work right now.")
@@ -113,7 +114,7 @@ def _decision(pair: Pair) -> dict[str, Any]:
 @transaction.atomic
 def accept(fence: Fence) -> None:
     """The agent has the work in its journal; from here heartbeats and progress keep the lease alive."""
-    fence.renew("working", accepted_at=Now())
+    fence.renew("working", accepted_at=Coalesce("accepted_at", Now()))
     task = Task(pk=fence.task)
     tell = [DASHBOARD, f"task.{fence.task}"]
     if Task.objects.filter(pk=fence.task, status=TaskStatus.ASSIGNED).exists():
@@ -137,19 +138,22 @@ def progress(fence: Fence, seq: int, steps: Sequence[Mapping[str, Any]]) -> None
 
 @transaction.atomic
 def block(fence: Fence, reason: str) -> None:
-    """The agent waits for something outside its reach."""
+    """The agent waits for something outside its reach. Said again, it changes the reason only."""
+    accept(fence)  # as it was, if the acceptance was lost on the way
     fence.renew("blocked", blocked_reason=reason)
-    tell = watchers(fence.task)
-    transition(Task(pk=fence.task), TaskStatus.BLOCKED, Kind.TASK_BLOCKED, tell=tell, reason=reason)
+    if not Task.objects.filter(pk=fence.task, status=TaskStatus.BLOCKED).exists():
+        tell = watchers(fence.task)
+        transition(Task(pk=fence.task), TaskStatus.BLOCKED, Kind.TASK_BLOCKED, tell=tell, reason=reason)
 
 
 @transaction.atomic
 def unblock(fence: Fence) -> None:
-    """The agent goes on."""
+    """The agent goes on. Said again, or without a block, it is a heartbeat."""
+    accept(fence)
     fence.renew("working", blocked_reason="")
-    allowed_from_blocked = {"status": TaskStatus.BLOCKED}
-    tell = watchers(fence.task)
-    transition(Task(pk=fence.task), TaskStatus.WORKING, Kind.TASK_UNBLOCKED, tell=tell, where=allowed_from_blocked)
+    if Task.objects.filter(pk=fence.task, status=TaskStatus.BLOCKED).exists():
+        tell = watchers(fence.task)
+        transition(Task(pk=fence.task), TaskStatus.WORKING, Kind.TASK_UNBLOCKED, tell=tell)
 
 
 @transaction.atomic
@@ -242,12 +246,23 @@ def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
     )
 
 
-def bury(task: Task, reason: str, *, also: Mapping[str, Any] | None = None, **facts: Any) -> None:
-    """Into the dead letter, whole; whoever depends on it is stranded. Call inside a transaction."""
+def bury(
+    task: Task,
+    reason: str,
+    *,
+    also: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> None:
+    """Into the dead letter, whole; whoever depends on it is stranded. Call inside a transaction.
+
+    `also` is written in the same statement, `where` narrows it further; raises Stale as `transition` does.
+    """
     changes = {**(also or {}), "finished_at": Now(), "demand": None, "not_before": None}
     tell = [*watchers(task.pk), "needs-you"]
     forge = bool(task.metadata.get("pull_request"))
-    transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, tell=tell, reason=reason, forge=forge, **facts)
+    facts |= {"reason": reason, "forge": forge}
+    transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, where=where, tell=tell, **facts)
     dependencies.strand(task)
 
 

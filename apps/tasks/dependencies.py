@@ -27,7 +27,7 @@ _ADVISORY_LOCK = 4_242_001
 def lock_prerequisites(ids: Iterable[int]) -> list[Task]:
     """The tasks with `ids`, held still until commit, so that none completes unseen. Raises Invalid for unknown ids."""
     wanted = sorted(set(ids))
-    found = list(Task.objects.select_for_update().filter(pk__in=wanted).order_by("pk")) if wanted else []
+    found = list(Task.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")) if wanted else []
     if missing := set(wanted) - {task.pk for task in found}:
         raise Invalid("depends_on", f"No such task: {', '.join(map(str, sorted(missing)))}.")
     return found
@@ -86,7 +86,7 @@ def add(task: Task, prerequisite: int, *, by: str) -> None:
     (before,) = lock_prerequisites([prerequisite])
     if before.pk == task.pk or _reaches(before.pk, task.pk):
         raise Invalid("depends_on", f"Task {before.pk} waits for task {task.pk} already; that would be a circle.")
-    fresh = Task.objects.select_for_update().get(pk=task.pk)
+    fresh = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     if fresh.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
         raise Stale("task_started", "The task has started; it cannot wait for another one any more.")
     Dependency.objects.get_or_create(task=fresh, prerequisite=before)
@@ -105,7 +105,7 @@ def drop(task: Task, prerequisite: int, *, by: str) -> None:
     """An operator lets `task` go without `prerequisite`. Call inside a transaction."""
     if not Dependency.objects.filter(task=task, prerequisite=prerequisite).delete()[0]:
         raise Invalid("depends_on", f"Task {task.pk} does not wait for task {prerequisite}.")
-    fresh = Task.objects.select_for_update().get(pk=task.pk)
+    fresh = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     if fresh.status == TaskStatus.WAITING and not ready(fresh, by=by):
         lost = Dependency.objects.filter(task=fresh, prerequisite__status__in=LOST).exists()
         Task.objects.filter(pk=fresh.pk).update(stranded=lost)
@@ -118,7 +118,7 @@ def overlooked() -> list[Task]:
 
 
 def _waiting_for(task: Task) -> list[Task]:
-    waiting = Task.objects.select_for_update(of=("self",)).filter(
+    waiting = Task.objects.select_for_update(of=("self",), no_key=True).filter(
         prerequisites__prerequisite=task, status=TaskStatus.WAITING
     )
     return list(waiting.order_by("pk"))
