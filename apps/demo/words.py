@@ -1,0 +1,247 @@
+"""Events in plain words. Pure: what is known of tasks and agents is in a Memory that the events themselves fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.demo.screen import Line
+from apps.events.kinds import Kind
+
+OUTPUT_EVERY_MS = 3_000
+"""How often a line that a command prints is shown."""
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event; `seconds` since the beginning of the story."""
+
+    seconds: float
+    kind: str
+    subject: str
+    actor: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """The id of the row that it happened to."""
+        return int(self.subject.rpartition("/")[2])
+
+
+@dataclass(frozen=True)
+class Known:
+    """A task: its title, the pull request that it verifies (0: it is a change), and what it waits for."""
+
+    title: str
+    verifies: int = 0
+    waits_for: tuple[int, ...] = ()
+
+
+@dataclass
+class Memory:
+    """Who does what, as far as it has been told."""
+
+    tasks: dict[int, Known] = field(default_factory=dict)
+    workers: dict[int, str] = field(default_factory=dict)
+    pulls: dict[int, int] = field(default_factory=dict)
+    verifications: dict[int, int] = field(default_factory=dict)
+    agents: dict[int, str] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
+    shown: dict[int, int] = field(default_factory=dict)
+
+
+Said = tuple[str, str] | None
+"""What to say, and the mood: good, bad, warn or none."""
+
+
+def line_of(event: Happened, memory: Memory) -> Line | None:
+    """The event as a line of the story; None when it says nothing new to a person."""
+    _remember(event, memory)
+    room = event.subject.partition("/")[0]
+    if room == "task":
+        return _of_task(event, memory)
+    if room in {"pullrequest", "verification"}:
+        return _of_pull(event, memory)
+    if room == "agent" and (said := AGENT.get(event.kind)):
+        return Line(event.seconds, "", memory.agents.get(event.number, event.actor), said[0], said[1])
+    return None
+
+
+def _remember(event: Happened, memory: Memory) -> None:
+    if event.kind == Kind.TASK_ASSIGNED:
+        memory.workers[event.number] = str(event.data.get("agent", ""))
+        memory.tries[event.number] = memory.tries.get(event.number, 0) + 1
+    elif event.kind == Kind.PULL_OPENED:
+        memory.pulls[event.number] = int(event.data.get("task", 0))
+    elif event.kind == Kind.PULL_VERIFYING:
+        memory.verifications[int(event.data["verification"])] = int(event.data["task"])
+
+
+def _of_task(event: Happened, memory: Memory) -> Line | None:
+    task = memory.tasks.get(event.number, Known(""))
+    tell = (VERIFYING if task.verifies else WORKING).get(event.kind)
+    said = tell(event, memory) if tell else None
+    if said is None:
+        return None
+    subject, title = f"#{event.number}", task.title
+    if task.verifies:
+        subject, title = f"!{task.verifies}", _pull_title(task.verifies, memory)
+    return Line(event.seconds, subject, title, *said)
+
+
+def _of_pull(event: Happened, memory: Memory) -> Line | None:
+    pull = int(event.data.get("pull", event.number))
+    tell = PULL.get(event.kind)
+    said = tell(event, memory) if tell else None
+    return Line(event.seconds, f"!{pull}", _pull_title(pull, memory), *said) if said else None
+
+
+def _pull_title(pull: int, memory: Memory) -> str:
+    return memory.tasks.get(memory.pulls.get(pull, 0), Known("")).title
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def _submitted(event: Happened, memory: Memory) -> Said:
+    waits = memory.tasks.get(event.number, Known("")).waits_for
+    if waits:
+        return f"submitted; waits until {_and(waits)} is done", ""
+    return "submitted", ""
+
+
+def _assigned(event: Happened, memory: Memory) -> Said:
+    again = memory.tries.get(event.number, 1)
+    which = f", attempt {again}" if again > 1 else ""
+    return f"matched with {_worker(event, memory)} and pushed to it{which}", ""
+
+
+def _accepted(event: Happened, memory: Memory) -> Said:
+    return f"{_worker(event, memory)} works on it", ""
+
+
+def _completed(event: Happened, memory: Memory) -> Said:
+    return f"completed by {_worker(event, memory)}: every check passed", "good"
+
+
+def _retried(event: Happened, _: Memory) -> Said:
+    return f"not good enough: {_error(event)}. Next try, told what failed", "warn"
+
+
+def _reclaimed(event: Happened, _: Memory) -> Said:
+    return f"taken back: {event.data.get('error') or 'its agent fell silent.'}", "warn"
+
+
+def _released(event: Happened, memory: Memory) -> Said:
+    return f"handed back by {_worker(event, memory)}: {_error(event)}", "warn"
+
+
+def _buried(event: Happened, _: Memory) -> Said:
+    return f"into the dead letter, with its evidence: {_error(event)}", "bad"
+
+
+def _simply(text: str, mood: str = "") -> Callable[[Happened, Memory], Said]:
+    return lambda _event, _memory: (text, mood)
+
+
+def _by(text: str, mood: str = "") -> Callable[[Happened, Memory], Said]:
+    return lambda event, _memory: (f"{text} by {event.actor}" if event.actor else text, mood)
+
+
+def _error(event: Happened) -> str:
+    return str(event.data.get("error") or event.data.get("reason") or event.data.get("note") or "no reason given")
+
+
+def _worker(event: Happened, memory: Memory) -> str:
+    return memory.workers.get(event.number) or "somebody"
+
+
+def _and(numbers: tuple[int, ...]) -> str:
+    return " and ".join(f"#{number}" for number in numbers)
+
+
+Tell = Callable[[Happened, Memory], Said]
+
+WORKING: dict[str, Tell] = {
+    Kind.TASK_SUBMITTED: _submitted,
+    Kind.TASK_READY: _simply("waits no longer: what it needs is done"),
+    Kind.TASK_ASSIGNED: _assigned,
+    Kind.TASK_ACCEPTED: _accepted,
+    Kind.TASK_COMPLETED: _completed,
+    Kind.TASK_RETRIED: _retried,
+    Kind.TASK_RECLAIMED: _reclaimed,
+    Kind.TASK_RELEASED: _released,
+    Kind.TASK_BURIED: _buried,
+    Kind.TASK_CANCELLED: _by("cancelled", "warn"),
+    Kind.TASK_REVIVED: _by("taken out of the dead letter"),
+    Kind.TASK_STRANDED: _simply("stranded: what it waits for will not come", "bad"),
+    Kind.TASK_SALVAGED: _simply("what the attempt changed is saved on a ref"),
+}
+
+
+# --- pull requests ----------------------------------------------------------------------------------------------------
+
+
+def _verifies(event: Happened, memory: Memory) -> Said:
+    return f"{_worker(event, memory)} repeats the checks on a clean checkout", ""
+
+
+def _verified(event: Happened, memory: Memory) -> Said:
+    who = memory.workers.get(memory.verifications.get(event.number, 0), "")
+    return f"verified{f' by {who}' if who else ''}: ready to be merged", "good"
+
+
+def _opened(event: Happened, _: Memory) -> Said:
+    return f"pull request opened for #{event.data.get('task')}", "good"
+
+
+def _refused(event: Happened, _: Memory) -> Said:
+    return f"no pull request: {_error(event)}", "bad"
+
+
+VERIFYING: dict[str, Tell] = {
+    Kind.TASK_ACCEPTED: _verifies,
+    Kind.TASK_RECLAIMED: _reclaimed,
+    Kind.TASK_BURIED: _buried,
+}
+PULL: dict[str, Tell] = {
+    Kind.PULL_OPENED: _opened,
+    Kind.PULL_UPDATED: _simply("new work on its branch"),
+    Kind.PULL_VERIFIED: _verified,
+    Kind.PULL_REFUTED: lambda event, _memory: (f"not verified: {_error(event)}", "bad"),
+    Kind.PULL_STALE: _simply("the base moved, so the evidence is stale: the checks are repeated"),
+    Kind.PULL_REFUSED: _refused,
+    Kind.PULL_COMMENTED: _by("commented on"),
+    Kind.PULL_APPROVED: _by("approved"),
+    Kind.PULL_CHANGES_REQUESTED: _by("changes requested"),
+    Kind.PULL_MERGED: _by("merged", "good"),
+    Kind.PULL_CLOSED: _by("closed", "warn"),
+}
+AGENT: dict[str, tuple[str, str]] = {
+    Kind.AGENT_JOINED: ("the sidecar is connected", ""),
+    Kind.AGENT_LEFT: ("the sidecar's connection is gone", "warn"),
+    Kind.AGENT_PAUSED: ("paused", "warn"),
+    Kind.AGENT_RESUMED: ("works again", ""),
+}
+
+
+# --- live progress ----------------------------------------------------------------------------------------------------
+
+
+def line_of_step(seconds: float, task: int, attempt: int, step: Mapping[str, Any], memory: Memory) -> Line | None:
+    """A step of an attempt: its checks, and now and then what its command prints. None for the rest."""
+    known = memory.tasks.get(task, Known(""))
+    kind, text, at = step.get("kind"), str(step.get("text", "")), int(step.get("at_ms", 0))
+    if known.verifies:
+        return None
+    if kind == "check":
+        status, _, what = text.partition(": ")
+        passed = status == "pass"
+        return Line(
+            seconds, f"#{task}", known.title, what if passed else f"{what}: {status}", "good" if passed else "bad"
+        )
+    if kind == "output" and at - memory.shown.get(attempt, -OUTPUT_EVERY_MS) >= OUTPUT_EVERY_MS:
+        memory.shown[attempt] = at
+        return Line(seconds, f"#{task}", known.title, f"“{text}”")
+    return None
