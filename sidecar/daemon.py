@@ -87,6 +87,7 @@ class Daemon:
                 opened=lambda: self._do(self._session.opened(clock())),
                 heard=self._heard,
                 closed=lambda _: self._do(self._session.closed()),
+                hurry=lambda: bool(self._session.attempts or self._session.undelivered),
             )
             self._listen_to_signals()
             logger.info("sidecar starts", agent=self._config.name, hub=self._config.hub, sandbox=self._level.name)

@@ -21,6 +21,8 @@ logger = structlog.get_logger(__name__)
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
+LONGEST_HURRIED_WAIT: Final = 3.0
+"""With work in hand: its lease runs, so a hub that is back must hear of it well before the lease is over."""
 REPLACED_WAIT: Final = 30.0
 RESTART_JITTER: Final = 5.0
 STEADY_SECONDS: Final = 10.0
@@ -45,7 +47,7 @@ class Backoff:
         self._jitter = jitter
         self._failures = 0
 
-    def wait(self, code: int | None, lived: float) -> float:
+    def wait(self, code: int | None, lived: float, *, hurry: bool = False) -> float:
         """After a connection that closed with `code` (None: never stood, or broke) and lived so long."""
         if code == RESTARTING:
             self._failures = 0
@@ -56,7 +58,7 @@ class Backoff:
             return REPLACED_WAIT * (1 + self._jitter() / 4)
         if lived >= STEADY_SECONDS:
             self._failures = 0
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._failures, 16))
+        longest = min(LONGEST_HURRIED_WAIT if hurry else LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return longest * (0.5 + self._jitter() / 2)
 
@@ -76,6 +78,7 @@ class Link:
         opened: Callable[[], None],
         heard: Callable[[Frame], None],
         closed: Callable[[str], None],
+        hurry: Callable[[], bool] = lambda: False,
         backoff: Backoff | None = None,
     ) -> None:
         self._address = address
@@ -83,6 +86,7 @@ class Link:
         self._opened = opened
         self._heard = heard
         self._closed = closed
+        self._hurry = hurry
         self._backoff = backoff or Backoff()
         self._outgoing: asyncio.Queue[Frame] | None = None
         self._connection: ClientConnection | None = None
@@ -107,7 +111,7 @@ class Link:
         while True:
             began = time.monotonic()
             code, reason = await self._once()
-            wait = self._backoff.wait(code, time.monotonic() - began)
+            wait = self._backoff.wait(code, time.monotonic() - began, hurry=self._hurry())
             logger.warning("not connected", reason=reason, code=code, retry_in_seconds=round(wait, 1))
             await asyncio.sleep(wait)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from apps.agents.models import Agent
@@ -26,6 +27,9 @@ from apps.tasks.models import Attempt, ProgressBatch, Task, Work
 from apps.tasks.verdict import judge, summary
 
 DASHBOARD = "dashboard"
+LOST = ("sidecar_restarted", "lease_lost")
+"""Codes of a release that means: the work was lost with me. They count as reclaims, or a task that brings its host down
+would be handed around for ever."""
 
 
 @dataclass(frozen=True)
@@ -207,10 +211,11 @@ def fail(
 
 @transaction.atomic
 def release(fence: Fence, code: str, message: str) -> Outcome:
-    """The agent hands it back unfinished, through no fault of the task."""
-    fence.close(Outcome.RELEASED, error_code=code, error=message)
-    _after(Task.objects.get(pk=fence.task), fence, Outcome.RELEASED, message or code)
-    return Outcome.RELEASED
+    """The agent hands it back unfinished, through no fault of the task, or tells that it lost it: a reclaim."""
+    outcome = Outcome.RECLAIMED if code in LOST else Outcome.RELEASED
+    fence.close(outcome, error_code=code, error=message)
+    _after(Task.objects.get(pk=fence.task), fence, outcome, message or code)
+    return outcome
 
 
 @transaction.atomic
@@ -269,7 +274,8 @@ def bury(
 def settled(fence: Fence) -> Outcome | None:
     """What an earlier copy of a terminal report came to, or None when this attempt did not end by the agent's word."""
     own = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNVERIFIED, Outcome.RELEASED)
-    rows = Attempt.objects.filter(pk=fence.attempt, task=fence.task, agent=fence.agent, outcome__in=own)
+    reported = Q(outcome__in=own) | Q(outcome=Outcome.RECLAIMED, error_code__in=LOST)
+    rows = Attempt.objects.filter(reported, pk=fence.attempt, task=fence.task, agent=fence.agent)
     found = rows.values_list("outcome", flat=True).first()
     return Outcome(found) if found else None
 

@@ -153,3 +153,9 @@ async def test_saying_something_without_a_connection_is_no_error():
     link.send(messages.Heartbeat())
     await link.hangup()
     await link.flush()
+
+
+def test_with_work_in_hand_the_next_try_comes_long_before_the_lease_is_over() -> None:
+    backoff = Backoff(jitter=lambda: 1.0)
+
+    assert max(backoff.wait(None, 0, hurry=True) for _ in range(10)) == pytest.approx(3.0)

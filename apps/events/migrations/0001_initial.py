@@ -5,26 +5,27 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40)),
-                ('subject', models.CharField(max_length=80)),
-                ('actor', models.CharField(blank=True, default='', max_length=160)),
-                ('data', models.JSONField(blank=True, default=dict)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("subject", models.CharField(max_length=80)),
+                ("actor", models.CharField(blank=True, default="", max_length=160)),
+                ("data", models.JSONField(blank=True, default=dict)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'ordering': ['id'],
-                'indexes': [models.Index(fields=['subject', 'id'], name='event_subject'), models.Index(fields=['at'], name='event_at')],
+                "ordering": ["id"],
+                "indexes": [
+                    models.Index(fields=["subject", "id"], name="event_subject"),
+                    models.Index(fields=["at"], name="event_at"),
+                ],
             },
         ),
     ]

@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,63 +16,111 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='PullRequest',
+            name="PullRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(max_length=200)),
-                ('branch', models.CharField(max_length=200)),
-                ('base_branch', models.CharField(max_length=200)),
-                ('base', models.CharField(max_length=64)),
-                ('head', models.CharField(max_length=64)),
-                ('tree', models.CharField(max_length=64)),
-                ('status', models.CharField(choices=[('open', 'open'), ('changes_requested', 'changes requested'), ('merged', 'merged'), ('closed', 'closed')], default=apps.forge.lifecycle.PullStatus['OPEN'], max_length=20)),
-                ('stats', models.JSONField(blank=True, default=dict)),
-                ('risk', models.PositiveSmallIntegerField(default=3)),
-                ('risk_reasons', models.JSONField(blank=True, default=list)),
-                ('findings', models.JSONField(blank=True, default=list)),
-                ('conflict', models.JSONField(blank=True, default=list, help_text='Paths that do not merge with the base as it is.')),
-                ('merged_commit', models.CharField(blank=True, default='', max_length=64)),
-                ('merge_note', models.CharField(blank=True, default='', max_length=500)),
-                ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("title", models.CharField(max_length=200)),
+                ("branch", models.CharField(max_length=200)),
+                ("base_branch", models.CharField(max_length=200)),
+                ("base", models.CharField(max_length=64)),
+                ("head", models.CharField(max_length=64)),
+                ("tree", models.CharField(max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "open"),
+                            ("changes_requested", "changes requested"),
+                            ("merged", "merged"),
+                            ("closed", "closed"),
+                        ],
+                        default=apps.forge.lifecycle.PullStatus["OPEN"],
+                        max_length=20,
+                    ),
+                ),
+                ("stats", models.JSONField(blank=True, default=dict)),
+                ("risk", models.PositiveSmallIntegerField(default=3)),
+                ("risk_reasons", models.JSONField(blank=True, default=list)),
+                ("findings", models.JSONField(blank=True, default=list)),
+                (
+                    "conflict",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Paths that do not merge with the base as it is."
+                    ),
+                ),
+                ("merged_commit", models.CharField(blank=True, default="", max_length=64)),
+                ("merge_note", models.CharField(blank=True, default="", max_length=500)),
+                ("opened_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Verification',
+            name="Verification",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('base', models.CharField(max_length=64)),
-                ('head', models.CharField(max_length=64)),
-                ('tree', models.CharField(max_length=64)),
-                ('commit', models.CharField(max_length=64)),
-                ('status', models.CharField(choices=[('pending', 'pending'), ('passed', 'passed'), ('failed', 'failed'), ('stale', 'stale')], default=apps.forge.lifecycle.VerificationStatus['PENDING'], max_length=10)),
-                ('report', models.JSONField(blank=True, default=dict)),
-                ('note', models.CharField(blank=True, default='', max_length=500)),
-                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("base", models.CharField(max_length=64)),
+                ("head", models.CharField(max_length=64)),
+                ("tree", models.CharField(max_length=64)),
+                ("commit", models.CharField(max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("passed", "passed"),
+                            ("failed", "failed"),
+                            ("stale", "stale"),
+                        ],
+                        default=apps.forge.lifecycle.VerificationStatus["PENDING"],
+                        max_length=10,
+                    ),
+                ),
+                ("report", models.JSONField(blank=True, default=dict)),
+                ("note", models.CharField(blank=True, default="", max_length=500)),
+                ("requested_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Comment',
+            name="Comment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('author_name', models.CharField(max_length=150)),
-                ('body', models.TextField(blank=True, default='', max_length=10000)),
-                ('path', models.CharField(blank=True, default='', max_length=500)),
-                ('verdict', models.CharField(choices=[('comment', 'Comment'), ('approved', 'Approved'), ('changes_requested', 'Changes Requested')], default='comment', max_length=20)),
-                ('head', models.CharField(max_length=64)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("author_name", models.CharField(max_length=150)),
+                ("body", models.TextField(blank=True, default="", max_length=10000)),
+                ("path", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[
+                            ("comment", "Comment"),
+                            ("approved", "Approved"),
+                            ("changes_requested", "Changes Requested"),
+                        ],
+                        default="comment",
+                        max_length=20,
+                    ),
+                ),
+                ("head", models.CharField(max_length=64)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
     ]

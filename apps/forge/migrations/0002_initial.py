@@ -6,82 +6,122 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('agents', '0001_initial'),
-        ('forge', '0001_initial'),
-        ('repos', '0001_initial'),
-        ('tasks', '0001_initial'),
+        ("agents", "0001_initial"),
+        ("forge", "0001_initial"),
+        ("repos", "0001_initial"),
+        ("tasks", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='comment',
-            name='task',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tasks.task'),
+            model_name="comment",
+            name="task",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="tasks.task"
+            ),
         ),
         migrations.AddField(
-            model_name='pullrequest',
-            name='attempt',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pulls', to='tasks.attempt'),
+            model_name="pullrequest",
+            name="attempt",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="pulls", to="tasks.attempt"
+            ),
         ),
         migrations.AddField(
-            model_name='pullrequest',
-            name='ended_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="pullrequest",
+            name="ended_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='pullrequest',
-            name='repo',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pulls', to='repos.repo'),
+            model_name="pullrequest",
+            name="repo",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="pulls", to="repos.repo"),
         ),
         migrations.AddField(
-            model_name='pullrequest',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pulls', to='tasks.task'),
+            model_name="pullrequest",
+            name="task",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="pulls", to="tasks.task"),
         ),
         migrations.AddField(
-            model_name='comment',
-            name='pull',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comments', to='forge.pullrequest'),
+            model_name="comment",
+            name="pull",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="comments", to="forge.pullrequest"
+            ),
         ),
         migrations.AddField(
-            model_name='verification',
-            name='author',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='agents.agent'),
+            model_name="verification",
+            name="author",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="agents.agent"
+            ),
         ),
         migrations.AddField(
-            model_name='verification',
-            name='pull',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verifications', to='forge.pullrequest'),
+            model_name="verification",
+            name="pull",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="verifications", to="forge.pullrequest"
+            ),
         ),
         migrations.AddField(
-            model_name='verification',
-            name='task',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='verifications', to='tasks.task'),
+            model_name="verification",
+            name="task",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="verifications",
+                to="tasks.task",
+            ),
         ),
         migrations.AddField(
-            model_name='verification',
-            name='verifier',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='agents.agent'),
+            model_name="verification",
+            name="verifier",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="agents.agent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pullrequest',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('repo', 'branch'), name='one_open_pull_request_per_branch'),
+            model_name="pullrequest",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)),
+                fields=("repo", "branch"),
+                name="one_open_pull_request_per_branch",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pullrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['merged', 'closed'])), models.Q(models.Q(('status__in', ['merged', 'closed']), _negated=True), ('ended_at__isnull', True)), _connector='OR'), name='pull_ended_at_exactly_when_final'),
+            model_name="pullrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("ended_at__isnull", False), ("status__in", ["merged", "closed"])),
+                    models.Q(models.Q(("status__in", ["merged", "closed"]), _negated=True), ("ended_at__isnull", True)),
+                    _connector="OR",
+                ),
+                name="pull_ended_at_exactly_when_final",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pullrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('risk__gte', 1), ('risk__lte', 3)), name='pull_risk_is_1_to_3'),
+            model_name="pullrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("risk__gte", 1), ("risk__lte", 3)), name="pull_risk_is_1_to_3"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='verification',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'pending')), fields=('pull',), name='one_pending_verification_per_pull_request'),
+            model_name="verification",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "pending")),
+                fields=("pull",),
+                name="one_pending_verification_per_pull_request",
+            ),
         ),
     ]

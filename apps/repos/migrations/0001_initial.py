@@ -6,31 +6,58 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Repo',
+            name="Repo",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z0-9](?:[a-z0-9_-]|\\.(?!\\.|git\\Z|lock\\Z)){0,62}\\Z', 'Lower-case letters, digits, and - _ . inside.')])),
-                ('url', models.CharField(blank=True, default='', max_length=500)),
-                ('default_branch', models.CharField(default='main', max_length=200)),
-                ('place', models.PositiveSmallIntegerField(default=0, help_text='0 goes first; each place further back waits a tenth of the lane patience longer.', validators=[django.core.validators.MaxValueValidator(9)])),
-                ('paused', models.BooleanField(default=False, help_text='Tasks wait; what is running goes on.')),
-                ('max_running', models.PositiveSmallIntegerField(blank=True, help_text='How many tasks may run here at once; empty for any number.', null=True)),
-                ('protected_paths', models.JSONField(blank=True, default=list, help_text='Paths whose change is always high risk.')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('synced_at', models.DateTimeField(blank=True, null=True)),
-                ('sync_error', models.CharField(blank=True, default='', max_length=1000)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "slug",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9](?:[a-z0-9_-]|\\.(?!\\.|git\\Z|lock\\Z)){0,62}\\Z",
+                                "Lower-case letters, digits, and - _ . inside.",
+                            )
+                        ],
+                    ),
+                ),
+                ("url", models.CharField(blank=True, default="", max_length=500)),
+                ("default_branch", models.CharField(default="main", max_length=200)),
+                (
+                    "place",
+                    models.PositiveSmallIntegerField(
+                        default=0,
+                        help_text="0 goes first; each place further back waits a tenth of the lane patience longer.",
+                        validators=[django.core.validators.MaxValueValidator(9)],
+                    ),
+                ),
+                ("paused", models.BooleanField(default=False, help_text="Tasks wait; what is running goes on.")),
+                (
+                    "max_running",
+                    models.PositiveSmallIntegerField(
+                        blank=True, help_text="How many tasks may run here at once; empty for any number.", null=True
+                    ),
+                ),
+                (
+                    "protected_paths",
+                    models.JSONField(blank=True, default=list, help_text="Paths whose change is always high risk."),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("synced_at", models.DateTimeField(blank=True, null=True)),
+                ("sync_error", models.CharField(blank=True, default="", max_length=1000)),
             ],
             options={
-                'ordering': ['place', 'slug'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('place__lte', 9)), name='repo_place_is_0_to_9')],
+                "ordering": ["place", "slug"],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("place__lte", 9)), name="repo_place_is_0_to_9")
+                ],
             },
         ),
     ]

@@ -8,200 +8,416 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('agents', '0001_initial'),
-        ('repos', '0001_initial'),
+        ("agents", "0001_initial"),
+        ("repos", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Demand',
+            name="Demand",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=64, unique=True)),
-                ('executor', models.CharField(max_length=64)),
-                ('capabilities', models.JSONField(default=list)),
-                ('avoid', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.agent')),
-                ('repo', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='repos.repo')),
-                ('target', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.agent')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=64, unique=True)),
+                ("executor", models.CharField(max_length=64)),
+                ("capabilities", models.JSONField(default=list)),
+                (
+                    "avoid",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "repo",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="repos.repo"
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="agents.agent"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Door',
+            name="Door",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='there_is_one_door')],
+                "constraints": [models.CheckConstraint(condition=models.Q(("pk", 1)), name="there_is_one_door")],
             },
         ),
         migrations.CreateModel(
-            name='Task',
+            name="Task",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True, default='', max_length=10000)),
-                ('command', models.TextField(blank=True, default='', max_length=10000)),
-                ('work', models.CharField(choices=[('change', 'Change'), ('verification', 'Verification')], default='change', max_length=12)),
-                ('status', models.CharField(choices=[('waiting', 'waiting'), ('queued', 'queued'), ('assigned', 'assigned'), ('working', 'working'), ('blocked', 'blocked'), ('completed', 'completed'), ('dead', 'dead'), ('cancelled', 'cancelled')], max_length=10)),
-                ('lane', models.PositiveSmallIntegerField(choices=[(0, 'Urgent'), (1, 'High'), (2, 'Normal'), (3, 'Low')], default=2)),
-                ('rank', models.FloatField(default=0)),
-                ('capabilities', models.JSONField(blank=True, default=list)),
-                ('executor', models.CharField(max_length=64)),
-                ('tier', models.CharField(default='unknown', max_length=10)),
-                ('complexity', models.JSONField(blank=True, default=dict)),
-                ('checks', models.JSONField(blank=True, default=list)),
-                ('success_criteria', models.JSONField(blank=True, default=list)),
-                ('file_hints', models.JSONField(blank=True, default=list)),
-                ('remarks', models.JSONField(blank=True, default=list)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('start', models.CharField(blank=True, default='', max_length=200)),
-                ('branch', models.CharField(blank=True, default='', max_length=200)),
-                ('base', models.CharField(blank=True, default='', max_length=64)),
-                ('commit', models.CharField(blank=True, default='', max_length=64)),
-                ('max_attempts', models.PositiveSmallIntegerField(default=3, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)])),
-                ('max_fixes', models.PositiveSmallIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(5)])),
-                ('timeout_seconds', models.FloatField(default=600)),
-                ('failures', models.PositiveSmallIntegerField(default=0)),
-                ('reclaims', models.PositiveSmallIntegerField(default=0)),
-                ('generation', models.PositiveIntegerField(default=0)),
-                ('not_before', models.DateTimeField(blank=True, null=True)),
-                ('complete_by', models.DateTimeField(blank=True, null=True)),
-                ('stranded', models.BooleanField(default=False)),
-                ('last_error', models.TextField(blank=True, default='')),
-                ('idempotency_key', models.CharField(blank=True, max_length=200, null=True, unique=True)),
-                ('submitted_by', models.CharField(blank=True, default='', max_length=160)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('queued_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('avoid', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='agents.agent')),
-                ('demand', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tasks.demand')),
-                ('repo', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tasks', to='repos.repo')),
-                ('target', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.agent')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("title", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True, default="", max_length=10000)),
+                ("command", models.TextField(blank=True, default="", max_length=10000)),
+                (
+                    "work",
+                    models.CharField(
+                        choices=[("change", "Change"), ("verification", "Verification")],
+                        default="change",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("queued", "queued"),
+                            ("assigned", "assigned"),
+                            ("working", "working"),
+                            ("blocked", "blocked"),
+                            ("completed", "completed"),
+                            ("dead", "dead"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "lane",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "Urgent"), (1, "High"), (2, "Normal"), (3, "Low")], default=2
+                    ),
+                ),
+                ("rank", models.FloatField(default=0)),
+                ("capabilities", models.JSONField(blank=True, default=list)),
+                ("executor", models.CharField(max_length=64)),
+                ("tier", models.CharField(default="unknown", max_length=10)),
+                ("complexity", models.JSONField(blank=True, default=dict)),
+                ("checks", models.JSONField(blank=True, default=list)),
+                ("success_criteria", models.JSONField(blank=True, default=list)),
+                ("file_hints", models.JSONField(blank=True, default=list)),
+                ("remarks", models.JSONField(blank=True, default=list)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("start", models.CharField(blank=True, default="", max_length=200)),
+                ("branch", models.CharField(blank=True, default="", max_length=200)),
+                ("base", models.CharField(blank=True, default="", max_length=64)),
+                ("commit", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "max_attempts",
+                    models.PositiveSmallIntegerField(
+                        default=3,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(20),
+                        ],
+                    ),
+                ),
+                (
+                    "max_fixes",
+                    models.PositiveSmallIntegerField(
+                        default=0, validators=[django.core.validators.MaxValueValidator(5)]
+                    ),
+                ),
+                ("timeout_seconds", models.FloatField(default=600)),
+                ("failures", models.PositiveSmallIntegerField(default=0)),
+                ("reclaims", models.PositiveSmallIntegerField(default=0)),
+                ("generation", models.PositiveIntegerField(default=0)),
+                ("not_before", models.DateTimeField(blank=True, null=True)),
+                ("complete_by", models.DateTimeField(blank=True, null=True)),
+                ("stranded", models.BooleanField(default=False)),
+                ("last_error", models.TextField(blank=True, default="")),
+                ("idempotency_key", models.CharField(blank=True, max_length=200, null=True, unique=True)),
+                ("submitted_by", models.CharField(blank=True, default="", max_length=160)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("queued_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "avoid",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="agents.agent",
+                    ),
+                ),
+                (
+                    "demand",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="tasks.demand",
+                    ),
+                ),
+                (
+                    "repo",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tasks",
+                        to="repos.repo",
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="agents.agent",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Dependency',
+            name="Dependency",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prerequisite', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='dependants', to='tasks.task')),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prerequisites', to='tasks.task')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "prerequisite",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="dependants", to="tasks.task"
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="prerequisites", to="tasks.task"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('generation', models.PositiveIntegerField()),
-                ('outcome', models.CharField(choices=[('open', 'open'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('unverified', 'unverified'), ('reclaimed', 'reclaimed'), ('cancelled', 'cancelled'), ('released', 'released')], default=apps.tasks.lifecycle.Outcome['OPEN'], max_length=10)),
-                ('lease_until', models.DateTimeField()),
-                ('assigned_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('branch', models.CharField(blank=True, default='', max_length=200)),
-                ('decision', models.JSONField(blank=True, default=dict)),
-                ('result', models.JSONField(blank=True, default=dict)),
-                ('reports', models.JSONField(blank=True, default=list)),
-                ('error_code', models.CharField(blank=True, default='', max_length=64)),
-                ('error', models.TextField(blank=True, default='')),
-                ('blocked_reason', models.TextField(blank=True, default='')),
-                ('salvage_ref', models.CharField(blank=True, default='', max_length=100)),
-                ('salvage_commit', models.CharField(blank=True, default='', max_length=64)),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='agents.agent')),
-                ('repo', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='repos.repo')),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='tasks.task')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("generation", models.PositiveIntegerField()),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("open", "open"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("unverified", "unverified"),
+                            ("reclaimed", "reclaimed"),
+                            ("cancelled", "cancelled"),
+                            ("released", "released"),
+                        ],
+                        default=apps.tasks.lifecycle.Outcome["OPEN"],
+                        max_length=10,
+                    ),
+                ),
+                ("lease_until", models.DateTimeField()),
+                ("assigned_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("branch", models.CharField(blank=True, default="", max_length=200)),
+                ("decision", models.JSONField(blank=True, default=dict)),
+                ("result", models.JSONField(blank=True, default=dict)),
+                ("reports", models.JSONField(blank=True, default=list)),
+                ("error_code", models.CharField(blank=True, default="", max_length=64)),
+                ("error", models.TextField(blank=True, default="")),
+                ("blocked_reason", models.TextField(blank=True, default="")),
+                ("salvage_ref", models.CharField(blank=True, default="", max_length=100)),
+                ("salvage_commit", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="attempts", to="agents.agent"
+                    ),
+                ),
+                (
+                    "repo",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="repos.repo",
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="attempts", to="tasks.task"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='ProgressBatch',
+            name="ProgressBatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveBigIntegerField()),
-                ('steps', models.JSONField(default=list)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('attempt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='progress', to='tasks.attempt')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.PositiveBigIntegerField()),
+                ("steps", models.JSONField(default=list)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="progress", to="tasks.attempt"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['seq'],
-                'constraints': [models.UniqueConstraint(fields=('attempt', 'seq'), name='one_progress_batch_per_seq')],
+                "ordering": ["seq"],
+                "constraints": [models.UniqueConstraint(fields=("attempt", "seq"), name="one_progress_batch_per_seq")],
             },
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('demand__isnull', False)), fields=['demand', 'rank', 'id'], name='task_demand_head'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("demand__isnull", False)), fields=["demand", "rank", "id"], name="task_demand_head"
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('demand__isnull', True), ('not_before__isnull', False)), fields=['not_before'], name='task_resting'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("demand__isnull", True), ("not_before__isnull", False)),
+                fields=["not_before"],
+                name="task_resting",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('complete_by__isnull', False), ('finished_at__isnull', True)), fields=['complete_by'], name='task_deadline'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("complete_by__isnull", False), ("finished_at__isnull", True)),
+                fields=["complete_by"],
+                name="task_deadline",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['status', 'id'], name='task_status_id'),
+            model_name="task",
+            index=models.Index(fields=["status", "id"], name="task_status_id"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('finished_at__isnull', False)), fields=['finished_at'], name='task_finished'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)), fields=["finished_at"], name="task_finished"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['waiting', 'queued', 'assigned', 'working', 'blocked', 'completed', 'dead', 'cancelled'])), name='task_status_is_known'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["waiting", "queued", "assigned", "working", "blocked", "completed", "dead", "cancelled"],
+                    )
+                ),
+                name="task_status_is_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('status__in', [apps.tasks.lifecycle.TaskStatus['CANCELLED'], apps.tasks.lifecycle.TaskStatus['COMPLETED'], apps.tasks.lifecycle.TaskStatus['DEAD']])), models.Q(models.Q(('status__in', [apps.tasks.lifecycle.TaskStatus['CANCELLED'], apps.tasks.lifecycle.TaskStatus['COMPLETED'], apps.tasks.lifecycle.TaskStatus['DEAD']]), _negated=True), ('finished_at__isnull', True)), _connector='OR'), name='task_finished_at_exactly_when_final'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False),
+                        (
+                            "status__in",
+                            [
+                                apps.tasks.lifecycle.TaskStatus["CANCELLED"],
+                                apps.tasks.lifecycle.TaskStatus["COMPLETED"],
+                                apps.tasks.lifecycle.TaskStatus["DEAD"],
+                            ],
+                        ),
+                    ),
+                    models.Q(
+                        models.Q(
+                            (
+                                "status__in",
+                                [
+                                    apps.tasks.lifecycle.TaskStatus["CANCELLED"],
+                                    apps.tasks.lifecycle.TaskStatus["COMPLETED"],
+                                    apps.tasks.lifecycle.TaskStatus["DEAD"],
+                                ],
+                            ),
+                            _negated=True,
+                        ),
+                        ("finished_at__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="task_finished_at_exactly_when_final",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('demand__isnull', True), ('status', 'queued'), _connector='OR'), name='only_queued_tasks_are_in_a_demand'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("demand__isnull", True), ("status", "queued"), _connector="OR"),
+                name="only_queued_tasks_are_in_a_demand",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dependency',
-            constraint=models.UniqueConstraint(fields=('task', 'prerequisite'), name='one_dependency_per_pair'),
+            model_name="dependency",
+            constraint=models.UniqueConstraint(fields=("task", "prerequisite"), name="one_dependency_per_pair"),
         ),
         migrations.AddConstraint(
-            model_name='dependency',
-            constraint=models.CheckConstraint(condition=models.Q(('task', models.F('prerequisite')), _negated=True), name='no_task_depends_on_itself'),
+            model_name="dependency",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("task", models.F("prerequisite")), _negated=True), name="no_task_depends_on_itself"
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['lease_until'], name='attempt_lease'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", True)), fields=["lease_until"], name="attempt_lease"
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['repo'], name='attempt_running_in_repo'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", True)), fields=["repo"], name="attempt_running_in_repo"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('task',), name='one_open_attempt_per_task'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)), fields=("task",), name="one_open_attempt_per_task"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('agent',), name='one_open_attempt_per_agent'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)), fields=("agent",), name="one_open_attempt_per_agent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('task', 'generation'), name='one_attempt_per_generation'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("task", "generation"), name="one_attempt_per_generation"),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('outcome', 'open')), models.Q(models.Q(('outcome', 'open'), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='attempt_ended_at_exactly_when_not_open'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("ended_at__isnull", True), ("outcome", "open")),
+                    models.Q(models.Q(("outcome", "open"), _negated=True), ("ended_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="attempt_ended_at_exactly_when_not_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['open', 'succeeded', 'failed', 'unverified', 'reclaimed', 'cancelled', 'released'])), name='attempt_outcome_is_known'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("outcome__in", ["open", "succeeded", "failed", "unverified", "reclaimed", "cancelled", "released"])
+                ),
+                name="attempt_outcome_is_known",
+            ),
         ),
     ]

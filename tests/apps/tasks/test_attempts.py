@@ -259,3 +259,13 @@ def test_nothing_is_taken_back_while_no_sidecar_can_reach_the_hub() -> None:
 
     assert not door_is_open()
     assert Outcome.OPEN == cast.outcome_of(attempt)
+
+
+def test_work_that_was_lost_with_its_sidecar_counts_as_reclaimed_and_is_settled() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    attempt = cast.working(task)
+
+    assert Outcome.RECLAIMED == attempts.release(cast.fence(attempt), "sidecar_restarted", "")
+    assert Outcome.RECLAIMED == attempts.settled(cast.fence(attempt))
+    assert (0, 1) == tuple(Task.objects.values_list("failures", "reclaims").get(pk=task.pk))
