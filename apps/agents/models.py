@@ -42,7 +42,7 @@ class Agent(models.Model):
     sandbox_detail = models.CharField(max_length=500, blank=True, default="")
     software = models.CharField(max_length=100, blank=True, default="")
     host = models.JSONField(default=dict, blank=True)
-    connection = models.CharField(max_length=100, null=True, blank=True)
+    connection = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001  NULL is no connection
     connected_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     last_assigned_at = models.DateTimeField(null=True, blank=True)
@@ -133,6 +133,9 @@ class OneTime(models.Model):
 
     class Meta:
         abstract = True
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
 
 
 class EnrolmentCode(OneTime):
