@@ -57,5 +57,5 @@ lock: dev  ## resolve requirements/*.in anew into the locks (needs uv)
 format: dev  ## put the code in form
 	@$(VENV)/ruff check --fix --quiet . ; $(VENV)/ruff format .
 
-screenshots: dev  ## make the pictures of the pages anew (docs/images)
+screenshots: dev  ## make the pictures of the pages anew (docs/pictures)
 	@$(MANAGE) screenshots $(ARGS)

@@ -5,12 +5,22 @@
 (() => {
   "use strict";
 
-  const FIRST_WAIT = 500, LONGEST_WAIT = 15000;
+  const FIRST_WAIT = 500, LONGEST_WAIT = 15000, BETWEEN_FETCHES = 500;
   const page = () => document.getElementById("page");
   const watched = () => (page()?.dataset.live || "").split(" ").filter(Boolean);
   let socket = null, wait = FIRST_WAIT, said = "", leaving = false;
 
-  const refresh = () => { if (page()) htmx.trigger(page(), "changed"); };
+  /* At once after a quiet moment, then twice a second at most; a page that nobody looks at waits until somebody does. */
+  let due = null, fetched = 0, missed = false;
+  function refresh() {
+    due ??= setTimeout(() => {
+      due = null;
+      missed = document.hidden;
+      if (missed || !page()) return;
+      fetched = Date.now();
+      htmx.trigger(page(), "changed");
+    }, Math.max(0, fetched + BETWEEN_FETCHES - Date.now()));
+  }
 
   function watch() {
     const groups = watched();
@@ -95,6 +105,7 @@
     navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim())
       .then(() => { button.textContent = "Copied"; });
   });
+  document.addEventListener("visibilitychange", () => { if (missed) refresh(); });
   addEventListener("beforeunload", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
   setInterval(tell, 15000);

@@ -38,7 +38,14 @@ def capped(rows: QuerySet[Any], cap: int = CAP) -> Count:
 
 def waiting_pulls() -> QuerySet[PullRequest]:
     """Pull requests that wait for a person."""
-    return PullRequest.objects.filter(status=PullStatus.OPEN)
+    # By ended_at as well, because only what has not ended is in an index.
+    return PullRequest.objects.filter(status=PullStatus.OPEN, ended_at__isnull=True)
+
+
+def newest_waiting_pulls(number: int) -> list[int]:
+    """Their ids, newest first. Read in the order of the index of what is open, then put in this one."""
+    found = waiting_pulls().order_by("repo_id", "branch").values_list("pk", flat=True)[:CAP]
+    return sorted(found, reverse=True)[:number]
 
 
 def dead_letter() -> QuerySet[Task]:

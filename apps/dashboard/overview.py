@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from apps.agents.models import Agent
 from apps.dashboard import counting
 from apps.dashboard.rows import agent_rows
+from apps.forge.models import PullRequest
 from apps.repos.models import Repo
 from apps.tasks.models import Attempt, ProgressBatch, Task
 
@@ -42,9 +43,11 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def running_now() -> list[Attempt]:
     """Open attempts, newest first, each with the steps of its last batch of progress as `last_steps`."""
+    open_ids = Attempt.objects.open().order_by("lease_until").values_list("pk", flat=True)[: counting.CAP]
+    newest = sorted(open_ids, reverse=True)[:RUNNING_SHOWN]
     last = ProgressBatch.objects.filter(attempt=OuterRef("pk")).order_by("-seq").values("steps")[:1]
-    rows = Attempt.objects.open().select_related("task", "task__repo", "agent").order_by("-id")
-    found = list(rows.annotate(last_steps=Subquery(last, output_field=JSONField()))[:RUNNING_SHOWN])
+    rows = Attempt.objects.filter(pk__in=newest).select_related("task", "task__repo", "agent").order_by("-id")
+    found = list(rows.annotate(last_steps=Subquery(last, output_field=JSONField())))
     for attempt in found:
         steps = attempt.last_steps or []  # type: ignore[attr-defined]  # the annotation above
         attempt.last_line = str(steps[-1].get("text", "")) if steps else ""  # type: ignore[attr-defined]
@@ -59,8 +62,9 @@ def just_finished() -> list[Task]:
 
 def needs_you() -> dict[str, Any]:
     """What stands still until a person acts."""
+    waiting = PullRequest.objects.filter(pk__in=counting.newest_waiting_pulls(SHOWN))
     return {
-        "pulls": list(counting.waiting_pulls().select_related("repo").prefetch_related("verifications")[:SHOWN]),
+        "pulls": list(waiting.select_related("repo").prefetch_related("verifications")),
         "pulls_count": counting.capped(counting.waiting_pulls()),
         "dead": list(counting.dead_letter().select_related("repo").order_by("-id")[:SHOWN]),
         "dead_count": counting.capped(counting.dead_letter()),

@@ -26,7 +26,7 @@ from apps.repos.models import Repo
 from apps.repos.trusted import GitFailed
 
 HISTORY_SHOWN = 50
-MAX_SHOWN = 400_000
+MAX_SHOWN = 200_000
 """Bytes of a difference on one page; the rest is a git command away."""
 
 

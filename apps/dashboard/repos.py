@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -18,6 +18,7 @@ from apps.repos import actions
 from apps.repos.models import Repo
 from apps.repos.trusted import without_passwords
 from apps.tasks.matchmaking import match
+from apps.tasks.models import Attempt
 
 MAX_SOURCE = 500
 
@@ -50,10 +51,12 @@ def repos_page(
     about: int | None = None,
 ) -> HttpResponse:
     """All repositories; `refused` stands beside the form, or beside the repository with the id `about`."""
-    running = Count("tasks__attempts", filter=Q(tasks__attempts__ended_at__isnull=True))
-    rows: list[Any] = list(Repo.objects.annotate(running=running))
+    held = Attempt.objects.open().filter(repo__isnull=False).values_list("repo").annotate(number=Count("pk")).order_by()
+    running = dict(held)
+    rows: list[Any] = list(Repo.objects.all())
     for repo in rows:
         repo.shown_url = without_passwords(repo.url)
+        repo.running = running.get(repo.pk, 0)
     context = {
         "rows": rows,
         "watch": "dashboard",

@@ -23,7 +23,8 @@ class AgentRow:
 def agent_rows() -> list[AgentRow]:
     """Every agent that is not retired, the busy first, then the idle, then those that are away. Two queries."""
     agents = list(Agent.objects.filter(retired_at__isnull=True).order_by("name")[:MAX_AGENTS])
-    held = {attempt.agent_id: attempt for attempt in Attempt.objects.open().select_related("task")}
+    # In the order of the lease, because that is the index of what is open; by id it would be read from a longer one.
+    held = {row.agent_id: row for row in Attempt.objects.open().select_related("task").order_by("lease_until")}
     rows = [_row(agent, held.get(agent.pk)) for agent in agents]
     return sorted(rows, key=lambda row: (row.state is AgentState.OFFLINE, row.state is AgentState.IDLE))
 

@@ -56,6 +56,6 @@ def page(browser: Any, session: Any) -> Iterator[Any]:
     opened = context.new_page()
     opened.wrong = []
     opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-    opened.on("console", lambda said: said.type == "error" and opened.wrong.append(said.text))
+    opened.on("console", lambda said: said.type == "error" and opened.wrong.append(f"{said.text} {said.location}"))
     yield opened
     context.close()

@@ -2,7 +2,9 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.agents import operators
@@ -259,3 +261,25 @@ def test_login_never_leads_to_another_site(operator):
     typed = {"username": "grace", "password": "a long enough secret", "next": "https://evil.example/"}
 
     assert "/" == Client().post("/login", typed, REMOTE_ADDR="10.0.0.8")["Location"]
+
+
+def test_nothing_on_the_overview_is_counted_by_reading_a_whole_table(page):
+    cast.agent()
+    cast.working(cast.queued_task())
+    with CaptureQueriesContext(connection) as asked:
+        page.get("/")
+
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is read as SQLite writes it")
+    for query in asked.captured_queries:
+        if any(table in query["sql"] for table in ('FROM "tasks_', 'FROM "forge_')):
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN QUERY PLAN " + query["sql"])
+                plan = [row[3] for row in cursor.fetchall()]
+
+            assert not [
+                step for step in plan if step.startswith(("SCAN tasks_", "SCAN forge_")) and "USING" not in step
+            ], (
+                query["sql"],
+                plan,
+            )
