@@ -79,6 +79,10 @@ class Supervisor:
         """Begin the orderly stop; `run()` returns when it is done."""
         self._stop.set()
 
+    async def stop_requested(self) -> None:
+        """Wait until somebody, or a signal, has asked for the stop."""
+        await self._stop.wait()
+
     async def add(self, child: Child) -> None:
         """Start one more child now, and wait until it is up. Raises NotReady."""
         self._children.append(child)
