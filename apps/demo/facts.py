@@ -89,7 +89,7 @@ def _pull(key: str, task: Json, facts: Facts) -> str:
     if not found:
         return "none: dead letter" if task["status"] == "dead" else f"none: {task['status']}"
     proof = facts.evidence[key]["verification"] or {}
-    how = f", verified by {proof['verifier']}" if proof.get("status") == "passed" else ""
+    how = ", verified" if proof.get("status") == "passed" else ""
     return f"!{found[0]['id']} {found[0]['status']}{how}"
 
 

@@ -25,6 +25,7 @@ class Follower:
         self._memory = Memory()
         self._event = 0
         self._batch = 0
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Tell everything, in the order in which it happened."""
@@ -33,7 +34,16 @@ class Follower:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Tell what is new."""
+        """Tell what is new, all of it."""
+        async with self._turn:
+            await self._look()
+
+    async def say(self, text: str, mood: str = "") -> None:
+        """Put in a word, behind what has happened so far."""
+        await self.look()
+        self._screen.say(f"        {text}", mood)
+
+    async def _look(self) -> None:
         events = [event async for event in Event.objects.filter(id__gt=self._event).order_by("id")[:AT_ONCE]]
         rows = ProgressBatch.objects.filter(id__gt=self._batch).select_related("attempt").order_by("id")
         batches = [batch async for batch in rows[:AT_ONCE]]

@@ -63,17 +63,21 @@ class Machine:
 
     def child(self) -> Child:
         """The sidecar as a process; its death is final, until the story starts it again."""
-        command = self._command("run")
+        command = self._command("run", "--log-format", "console")
         return Child(self.name, command, stage=LAST_STAGE, cwd=settings.BASE_DIR, restart=False)
 
 
 async def settle(url: str, rest: Rest, logs: Logs, supervisor: Supervisor, machines: list[Machine]) -> None:
     """Join all machines at once, start their sidecars, and wait until the hub sees them idle."""
-    async with asyncio.TaskGroup() as group:
-        for machine in machines:
-            group.create_task(machine.join(url, rest, logs))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for machine in machines:
+                group.create_task(machine.join(url, rest, logs))
+    except* Unexpected as failed:
+        raise failed.exceptions[0] from None
     for machine in machines:
         await supervisor.add(machine.child())
+    for machine in machines:
         await idle(machine.name, rest)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -67,14 +66,17 @@ class Performance:
         logs = Logs(self.ground.logs, aloud=lambda line: self.screen.say(f"        {line}", "dim"))
         try:
             finished = asyncio.run(self._perform(token, logs, "off" if confinement.name == "none" else "bubblewrap"))
-        except BaseException:
+        except Exception:
             self._show_logs(logs)
             raise
         finally:
             logs.close()
         if not self.once:
             return True
-        return finished and self._verdict()
+        if not finished:
+            self.screen.say("Interrupted before its end.", "warn")
+            return False
+        return self._verdict()
 
     # --- before -----------------------------------------------------------------------------------------------------
 
@@ -82,7 +84,7 @@ class Performance:
         self.screen.say(
             "AgentCom, a demonstration: a hub, two sidecars, and a small Python package with bugs.", "strong"
         )
-        self.screen.say(f"Everything is in {self.ground.directory}", "dim")
+        self.screen.say(f"Everything is in {self.ground.directory}; setting it up ...", "dim")
         if confinement.name == "none":
             hint = f" {confinement.hint}" if confinement.hint else ""
             self.screen.prose(
@@ -122,18 +124,20 @@ class Performance:
         supervisor = Supervisor(children, output=logs, on_ready=ready.set, stop_seconds=STOP_SECONDS)
         crew = [Machine(name, self.ground.machines / name, sandbox) for name in NAMES]
         running = asyncio.create_task(supervisor.run())
+        stopping = asyncio.create_task(supervisor.stop_requested())
         story = asyncio.create_task(self._story(token, logs, supervisor, crew, ready))
         try:
-            await asyncio.wait({running, story}, return_when=asyncio.FIRST_COMPLETED)
-            if story.done() and not story.exception() and not self.once:
-                await running  # serving, until Ctrl-C
+            await asyncio.wait({running, stopping, story}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            stopping.cancel()
             supervisor.request_stop()
             story.cancel()
-            with contextlib.suppress(asyncio.CancelledError):  # an interruption; anything else is raised
-                await asyncio.gather(story, running)
-            await running
-        return story.done() and not story.cancelled()
+            await asyncio.wait({running, story})  # whatever has failed, everything is stopped first
+        running.result()
+        if story.cancelled():
+            return False
+        story.result()
+        return True
 
     async def _story(
         self, token: str, logs: Logs, supervisor: Supervisor, crew: list[Machine], ready: asyncio.Event
@@ -146,7 +150,7 @@ class Performance:
             follower = Follower(self.screen, began)
             following = asyncio.create_task(follower.run())
             try:
-                await _unless(following, self._acts(Play(rest, supervisor, crew, self.screen, self.began), follower))
+                await _unless(following, self._acts(Play(rest, supervisor, crew, follower, self.began), follower))
                 if not self.once:
                     await following
             finally:

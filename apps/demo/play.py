@@ -9,9 +9,10 @@ from typing import Any
 
 from apps.demo import machines
 from apps.demo.errands import ERRANDS, SLOW, Errand
+from apps.demo.follow import Follower
 from apps.demo.machines import Machine
 from apps.demo.rest import Conflict, Rest, Unexpected
-from apps.demo.screen import Screen, clock
+from apps.demo.screen import clock
 from apps.ops.supervisor import Supervisor
 
 REPO = "textkit"
@@ -30,7 +31,7 @@ class Play:
     rest: Rest
     supervisor: Supervisor
     crew: Sequence[Machine]
-    screen: Screen
+    follower: Follower
     began: float
     numbers: dict[str, int] = field(default_factory=dict)
     pulls: dict[str, int] = field(default_factory=dict)
@@ -47,10 +48,10 @@ class Play:
         """A sidecar is killed in the middle of its work; the other one does it; the killed one comes back."""
         await self._submit(SLOW)
         victim = await self.rest.until(self._well_into, f"{SLOW.title} to be under way")
-        self.screen.say(f"        SIGKILL to the sidecar of {victim}; its task is left half done", "bad")
+        await self.follower.say(f"SIGKILL to the sidecar of {victim}; its task is left half done", "bad")
         self.supervisor.kill(victim)
         await self.rest.until(self._other_works, "the other machine to take over")
-        self.screen.say(f"        the sidecar of {victim} is started again", "dim")
+        await self.follower.say(f"the sidecar of {victim} is started again", "dim")
         machine = next(machine for machine in self.crew if machine.name == victim)
         await self.supervisor.add(machine.child())
         await machines.idle(victim, self.rest)
@@ -64,7 +65,7 @@ class Play:
                 await self._merge(errand)
                 if self.first_merge is None:
                     self.first_merge = time.monotonic() - self.began
-                    self.screen.say(f"        the first merge, {clock(self.first_merge)} after the start", "dim")
+                    await self.follower.say(f"the first merge, {clock(self.first_merge)} after the start", "dim")
 
     async def saved(self) -> None:
         """Wait until what unfinished attempts changed is on the hub."""

@@ -6,16 +6,26 @@ import os
 from pathlib import Path
 
 from apps.demo.expectations import Expectation
+from apps.demo.ground import Ground
 from apps.ops import hub
 
 PROCESSES = Path("/proc")
 
 
 def family(directory: Path) -> set[int]:
-    """The processes that were started for the hub in `directory`, this one apart; none where there is no /proc."""
+    """The processes of the hub in `directory` and of its machines, this one apart; none where there is no /proc."""
     mark = f"AGENTCOM_DATA_DIR={directory}\0"
-    found = {int(entry.name) for entry in PROCESSES.glob("[0-9]*") if mark in _environment(entry)}
+    entries = list(PROCESSES.glob("[0-9]*"))
+    found = {int(entry.name) for entry in entries if mark in _environment(entry) or _works_in(entry, directory)}
     return found - {os.getpid()}
+
+
+def _works_in(process: Path, directory: Path) -> bool:
+    """Whether it is a command of a task; what runs in a sandbox has nothing of us in its environment."""
+    try:
+        return (process / "cwd").readlink().is_relative_to(Ground(directory).machines)
+    except OSError:  # as below
+        return False
 
 
 def _environment(process: Path) -> str:

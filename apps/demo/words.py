@@ -126,7 +126,7 @@ def _completed(event: Happened, memory: Memory) -> Said:
 
 
 def _retried(event: Happened, _: Memory) -> Said:
-    return f"not good enough: {_error(event)}. Next try, told what failed", "warn"
+    return f"{_error(event)}; it goes back in line, with what failed", "warn"
 
 
 def _reclaimed(event: Happened, _: Memory) -> Said:
@@ -150,7 +150,9 @@ def _by(text: str, mood: str = "") -> Callable[[Happened, Memory], Said]:
 
 
 def _error(event: Happened) -> str:
-    return str(event.data.get("error") or event.data.get("reason") or event.data.get("note") or "no reason given")
+    """The reason, without the list of checks that the story has told already."""
+    reason = str(event.data.get("error") or event.data.get("reason") or event.data.get("note") or "no reason given")
+    return reason.partition(" did not pass: ")[0] + " did not pass" if " did not pass: " in reason else reason
 
 
 def _worker(event: Happened, memory: Memory) -> str:

@@ -19,6 +19,14 @@ from apps.ops.supervisor import NotReady
 INTERRUPTED = 130
 
 
+def port_number(text: str) -> int:
+    """A port that can be listened on. Raises ValueError."""
+    number = int(text)
+    if not 0 < number < 65_536:
+        raise ValueError(text)
+    return number
+
+
 class Command(BaseCommand):
     """Prepares a directory and starts itself anew in the environment of a hub that lives there."""
 
@@ -28,7 +36,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """How it is watched, and where."""
         parser.add_argument("--once", action="store_true", help="unattended: merge everything, check it, and exit")
-        parser.add_argument("--port", type=int, help=f"port to serve on ({hub.DEFAULT_PORT}, or the next free one)")
+        parser.add_argument(
+            "--port", type=port_number, help=f"port to serve on ({hub.DEFAULT_PORT}, or the next free one)"
+        )
         parser.add_argument(
             "--directory",
             type=Path,
@@ -37,7 +47,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, port: int | None, directory: Path, **options: Any) -> None:
-        """Exit status 0 when all went well, 1 when it did not, 130 when it was interrupted before its end."""
+        """Exit status 0 when all went well, or when it was stopped while a person watched; else 1."""
         try:
             directory = ground.claim(directory)
             if os.environ.get(ground.INSIDE) is None:
