@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from apps.agents.models import Agent
 from apps.repos.models import Repo
 from apps.tasks import lifecycle
-from apps.tasks.lifecycle import HELD, Outcome, TaskStatus
+from apps.tasks.lifecycle import HELD, Outcome
 
 
 class Lane(models.IntegerChoices):
@@ -53,7 +53,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def rested(self) -> TaskQuerySet:
         """Queued after a failure, and the wait is over."""
-        return self.filter(status=TaskStatus.QUEUED, demand__isnull=True, not_before__lte=Now())
+        # Only queued tasks rest. To say so again would lead SQLite through the whole queue instead of this index.
+        return self.filter(demand__isnull=True, not_before__lte=Now())
 
     def overdue(self) -> TaskQuerySet:
         return self.filter(complete_by__lte=Now(), finished_at__isnull=True)

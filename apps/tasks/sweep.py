@@ -94,7 +94,7 @@ def _reclaim_lapsed() -> int:
 
 
 def _expire_overdue() -> int:
-    late = [(task, "Its deadline passed.") for task in Task.objects.overdue()[:AT_ONCE]]
+    late = [(task, "Its deadline passed.") for task in Task.objects.overdue().order_by("complete_by")[:AT_ONCE]]
     if settings.QUEUE_TTL:
         queued = Task.objects.filter(status=TaskStatus.QUEUED, queued_at__lte=Now() - settings.QUEUE_TTL)
         late += [(task, "No agent took it in time.") for task in queued.order_by("queued_at")[:AT_ONCE]]
@@ -103,7 +103,7 @@ def _expire_overdue() -> int:
 
 def _line_up_rested() -> int:
     count = 0
-    for task in Task.objects.rested()[:AT_ONCE]:
+    for task in Task.objects.rested().order_by("not_before")[:AT_ONCE]:
         resting = Task.objects.filter(pk=task.pk, status=TaskStatus.QUEUED, demand__isnull=True)
         count += resting.update(demand_id=queue.demand_of(task), not_before=None)
     return count
