@@ -1,0 +1,129 @@
+"""Who gets which task: a table of small situations, without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from apps.tasks.matching import MAX_LOSERS, Head, Need, Worker, explain, misfit, pair
+
+
+def worker(id: int, *capabilities: str, **facts: Any) -> Worker:  # noqa: A002  as the field is called
+    facts.setdefault("executors", frozenset({"shell", "verify"}))
+    return Worker(id, f"agent-{id}", capabilities=frozenset(capabilities), **facts)
+
+
+def head(task: int, rank: float = 0, room: int | None = None, **need: Any) -> Head:
+    return Head(task, 0, rank, Need(need.pop("executor", "shell"), **need), room)
+
+
+def paired(heads: list[Head], idle: list[Worker], connected: list[Worker] | None = None) -> list[tuple[int, int]]:
+    made = pair(heads, idle, idle if connected is None else connected)
+    return [(one.head.task, one.worker.id) for one in made]
+
+
+GPU = frozenset({"gpu"})
+
+
+@pytest.mark.parametrize(
+    ("need", "one", "why"),
+    [
+        (Need("shell"), worker(1), ""),
+        (Need("model"), worker(1), "offers no model executor"),
+        (Need("shell", GPU), worker(1), "lacks gpu"),
+        (Need("shell", GPU), worker(1, "gpu", "more"), ""),
+        (Need("shell", frozenset({"b", "a"})), worker(1), "lacks a, b"),
+        (Need("shell", target=1), worker(1), ""),
+        (Need("shell", target=2), worker(1), "the task is meant for another agent"),
+        (Need("shell", repo=7), worker(1), ""),
+        (Need("shell", repo=7), worker(1, repos=frozenset({7})), ""),
+        (Need("shell", repo=7), worker(1, repos=frozenset({8})), "may not work in this repository"),
+        (Need("shell", repo=7), worker(1, repos=frozenset()), "may not work in this repository"),
+        (Need("shell"), worker(1, repos=frozenset()), ""),
+        (Need("shell", avoid=1), worker(1), ""),
+    ],
+)
+def test_an_agent_fits_or_the_reason_is_given(need: Need, one: Worker, why: str) -> None:
+    assert why == misfit(need, one)
+
+
+@pytest.mark.parametrize(
+    ("heads", "idle", "expected"),
+    [
+        pytest.param([], [worker(1)], [], id="no task"),
+        pytest.param([head(1)], [], [], id="no agent"),
+        pytest.param([head(1), head(2)], [worker(1)], [(1, 1)], id="one task an agent"),
+        pytest.param([head(1)], [worker(1), worker(2)], [(1, 1)], id="who has waited longest goes first"),
+        pytest.param([head(2, rank=1), head(1, rank=2)], [worker(1)], [(2, 1)], id="the lower rank goes first"),
+        pytest.param([head(2), head(1)], [worker(1)], [(1, 1)], id="the older of equals goes first"),
+        pytest.param(
+            [head(1, capabilities=GPU), head(2, rank=1)], [worker(1), worker(2, "gpu")], [(1, 2), (2, 1)], id="subset"
+        ),
+        pytest.param([head(1, target=2), head(2, rank=1)], [worker(1), worker(2)], [(1, 2), (2, 1)], id="target"),
+        pytest.param(
+            [head(1, room=1, repo=7), head(2, 1, room=1, repo=7), head(3, 2)],
+            [worker(1), worker(2)],
+            [(1, 1), (3, 2)],
+            id="a repository without room is passed over",
+        ),
+        pytest.param([head(1, room=0, repo=7)], [worker(1)], [], id="no room at all"),
+        pytest.param(
+            [head(1, room=1, repo=7), head(2, room=1, repo=8)],
+            [worker(1), worker(2)],
+            [(1, 1), (2, 2)],
+            id="each repository has its own room",
+        ),
+        pytest.param([head(1, executor="model"), head(2, 1)], [worker(1)], [(2, 1)], id="what nobody can do waits"),
+    ],
+)
+def test_tasks_and_agents_are_paired(heads: list[Head], idle: list[Worker], expected: list[tuple[int, int]]) -> None:
+    assert expected == paired(heads, idle)
+
+
+def test_the_author_is_avoided_while_another_can_do_it() -> None:
+    author, other = worker(1), worker(2)
+
+    assert [(1, 2)] == paired([head(1, avoid=1)], [author, other])
+    assert [] == paired([head(1, avoid=1)], [author], [author, other])  # the other is busy; the task waits for it
+
+
+def test_the_author_is_the_last_resort_when_no_other_could_ever_do_it() -> None:
+    author, unable = worker(1), worker(2, executors=frozenset({"shell"}))
+    (made,) = pair([head(1, executor="verify", avoid=1)], [author, unable], [author, unable])
+
+    assert 1 == made.worker.id
+    assert any("wrote it itself" in reason for reason in made.reasons)
+
+
+def test_the_losers_are_named_with_their_reasons_and_the_rest_are_counted() -> None:
+    idle = [worker(1), worker(2, "gpu"), *(worker(n, "gpu") for n in range(3, 3 + MAX_LOSERS))]
+    (made,) = pair([head(1, capabilities=GPU)], idle)
+
+    assert 2 == made.worker.id
+    assert (("agent-1", "lacks gpu"), ("agent-3", "was used more recently")) == made.losers[:2]
+    assert (MAX_LOSERS, 1) == (len(made.losers), made.more_losers)
+
+
+def test_equal_agents_get_equal_shares_within_two() -> None:
+    line = [worker(n) for n in range(5)]
+    shares: Counter[int] = Counter()
+    for task in range(103):
+        ((_, chosen),) = paired([head(task)], line)
+        shares[chosen] += 1
+        line.append(line.pop(next(n for n, one in enumerate(line) if one.id == chosen)))
+
+    assert max(shares.values()) - min(shares.values()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("connected", "words"),
+    [
+        ([], "No agent is connected."),
+        ([worker(1, "gpu")], "Every agent that fits is busy."),
+        ([worker(1)], "No connected agent fits: agent-1 lacks gpu."),
+    ],
+)
+def test_why_a_task_waits_is_one_sentence(connected: list[Worker], words: str) -> None:
+    assert words == explain(Need("shell", GPU), {one.id: one for one in connected})
