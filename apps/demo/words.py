@@ -113,8 +113,8 @@ def _submitted(event: Happened, memory: Memory) -> Said:
 
 def _assigned(event: Happened, memory: Memory) -> Said:
     again = memory.tries.get(event.number, 1)
-    which = f", attempt {again}" if again > 1 else ""
-    return f"matched with {_worker(event, memory)} and pushed to it{which}", ""
+    who = _worker(event, memory)
+    return f"matched with {who}, pushed: attempt {again}" if again > 1 else f"matched with {who}, pushed to it", ""
 
 
 def _accepted(event: Happened, memory: Memory) -> Said:
