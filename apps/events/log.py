@@ -15,7 +15,7 @@ from django.db import connection, models, transaction
 from django.utils.module_loading import import_string
 from django_q.tasks import async_task
 
-from apps.events import hints
+from apps.events import hints, statements
 from apps.events.kinds import Kind
 from apps.events.lifecycle import Lifecycle
 from apps.events.models import Event
@@ -53,8 +53,7 @@ def transition(
     """
     allowed = [source.value for source in row.LIFECYCLE.sources(to)]
     changes = {**(set or {}), "status": to.value}
-    rows = type(row)._base_manager.filter(pk=row.pk, status__in=allowed, **(where or {}))
-    if not rows.update(**changes):
+    if not statements.update(type(row), {"pk": row.pk, "status__in": allowed, **(where or {})}, changes):
         raise Stale(
             f"{row._meta.model_name}_moved", f"This {row._meta.verbose_name} cannot become {to.value} any more."
         )
@@ -64,20 +63,19 @@ def transition(
     record(kind, row, tell=tell, actor=actor, **data)
 
 
-def record(kind: Kind, subject: models.Model, *, tell: Iterable[str] = (), actor: str = "", **data: Any) -> Event:
+def record(kind: Kind, subject: models.Model, *, tell: Iterable[str] = (), actor: str = "", **data: Any) -> None:
     """Remember that `kind` happened to `subject`, queue what follows from it, and hint to `tell` after the commit.
 
     Must be called inside a transaction: no event without the change it tells of.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction that makes it true.")
-    event = Event.objects.create(kind=kind.value, subject=subject_of(subject), actor=actor, data=data)
+    statements.insert(Event, {"kind": kind.value, "subject": subject_of(subject), "actor": actor, "data": data})
     for reaction in reactions().get(kind, ()):
         if reaction.wanted(data):
             async_task(reaction.job, subject.pk, group=subject_of(subject), cluster=reaction.cluster)
     for group in tell:
         hint(group)
-    return event
 
 
 def hint(group: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from apps.agents.models import Agent, Token
+from apps.events.prepared import Prepared
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
 from apps.tasks.verdict import failing
@@ -38,23 +40,36 @@ class News:
 
 def news(agent: int, connection: str, token: int, told: Told) -> News:
     """What changed for `agent` since it was last told. Hearing twice, late or never is fine: it looks at the truth."""
-    speaks = Agent.objects.filter(pk=agent, retired_at__isnull=True).values_list("connection", flat=True).first()
-    if not Token.objects.live().filter(pk=token).exists():
+    if not _TOKEN.rows(token=token):
         return News(close=4401)
-    if speaks != connection:
+    if _VOICE.rows(agent=agent) != [(connection,)]:
         return News(close=4409)
-    open_now = {attempt.pk: attempt for attempt in _open(agent)}
+    open_now = {pk for (pk,) in _OPEN.rows(agent=agent)}
     over = [pk for pk in told.pushed if pk not in open_now]
     frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]
-    for pk, attempt in open_now.items():
-        if pk not in told.pushed:
-            told.pushed[pk] = attempt.task_id
-            frames.append(assignment(attempt))
+    for attempt in _whole(open_now - told.pushed.keys()):
+        told.pushed[attempt.pk] = attempt.task_id
+        frames.append(assignment(attempt))
     return News(tuple(frames))
 
 
-def _open(agent: int) -> list[Attempt]:
-    return list(Attempt.objects.open().filter(agent=agent).select_related("task__repo", "agent"))
+def _live_token(token: int) -> QuerySet[Token, Any]:
+    return Token.objects.live().filter(pk=token).values_list("pk")
+
+
+def _voice(agent: int) -> QuerySet[Agent, Any]:
+    return Agent.objects.filter(pk=agent, retired_at__isnull=True).values_list("connection")
+
+
+def _open(agent: int) -> QuerySet[Attempt, Any]:
+    return Attempt.objects.open().filter(agent=agent).order_by().values_list("pk")
+
+
+_TOKEN, _VOICE, _OPEN = Prepared(_live_token, "token"), Prepared(_voice, "agent"), Prepared(_open, "agent")
+
+
+def _whole(attempts: Set[int]) -> list[Attempt]:
+    return list(Attempt.objects.filter(pk__in=attempts).select_related("task__repo", "agent")) if attempts else []
 
 
 def _ended(attempt: int, task: int) -> messages.Frame:

@@ -5,16 +5,21 @@ The fence is task, attempt and agent together, in the WHERE. Whoever is too late
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
 
 from apps.agents.models import Agent
+from apps.events import statements
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
 from apps.events.refused import Stale
@@ -27,6 +32,8 @@ from apps.tasks.models import Attempt, ProgressBatch, Task, Work
 from apps.tasks.verdict import judge, summary
 
 DASHBOARD = "dashboard"
+NOW = Now()
+_FIRST_ACCEPTED = Coalesce("accepted_at", NOW)
 LOST = ("sidecar_restarted", "lease_lost")
 """Codes of a release that means: the work was lost with me. They count as reclaims, or a task that brings its host down
 would be handed around for ever."""
@@ -42,15 +49,22 @@ class Fence:
 
     def close(self, outcome: Outcome, **facts: Any) -> None:
         """End the attempt; raises Stale when it is not open, or not this agent's, or not of this task."""
-        rows = Attempt.objects.open().filter(pk=self.attempt, task=self.task, agent=self.agent)
-        if not rows.update(outcome=outcome, ended_at=Now(), **facts):
-            raise Stale("attempt_over", "This attempt is not open any more.")
+        self._write(outcome=outcome, ended_at=NOW, **facts)
 
     def renew(self, stage: str, **facts: Any) -> None:
         """Keep the attempt's lease alive for another turn of `stage`; raises Stale as `close` does."""
-        rows = Attempt.objects.open().filter(pk=self.attempt, task=self.task, agent=self.agent)
-        if not rows.update(lease_until=Now() + settings.LEASES[stage], **facts):
+        self._write(lease_until=_lease(settings.LEASES[stage]), **facts)
+
+    def _write(self, **values: Any) -> None:
+        mine = {"pk": self.attempt, "task": self.task, "agent": self.agent, "ended_at__isnull": True}
+        if not statements.update(Attempt, mine, values):
             raise Stale("attempt_over", "This attempt is not open any more.")
+
+
+@cache
+def _lease(length: timedelta) -> CombinedExpression:
+    """So long from now, by the database's clock. One expression for each length, so that its SQL is built once."""
+    return Now() + length
 
 
 def watchers(task: int, agent: int | None = None) -> list[str]:
@@ -58,17 +72,19 @@ def watchers(task: int, agent: int | None = None) -> list[str]:
     return [DASHBOARD, f"task.{task}", *([f"agent.{agent}"] if agent is not None else [])]
 
 
-def assign(pair: Pair) -> Attempt:
-    """Give the task to the agent: one open attempt each, or Stale and nothing happened."""
+def assign(pair: Pair) -> int:
+    """Give the task to the agent: the id of its attempt, or Stale and nothing happened."""
     try:
         with transaction.atomic():
             return _assign(pair)
     except IntegrityError as taken:
+        if "unique" not in str(taken).lower():  # anything else is a mistake of ours, not a lost race
+            raise
         raise Stale("agent_taken", "The agent got another task in this moment.") from taken
 
 
-def _assign(pair: Pair) -> Attempt:
-    task = Task.objects.select_related("repo").get(pk=pair.head.task)
+def _assign(pair: Pair) -> int:
+    task = Task.objects.select_related("repo").only(*_TO_ASSIGN).get(pk=pair.head.task)
     if task.repo is not None:
         _check_room(task.repo)
     transition(
@@ -81,17 +97,24 @@ def _assign(pair: Pair) -> Attempt:
         agent=pair.worker.name,
         generation=pair.head.generation + 1,
     )
-    attempt = Attempt.objects.create(
-        task=task,
-        agent_id=pair.worker.id,
-        repo=task.repo,
-        generation=task.generation,
-        lease_until=Now() + settings.LEASES["assigned"],
-        branch=branch_for(task, pair.worker.name, task.generation) if task.repo_id and task.work == Work.CHANGE else "",
-        decision=_decision(pair),
+    branch = branch_for(task, pair.worker.name, task.generation) if task.repo_id and task.work == Work.CHANGE else ""
+    attempt = statements.insert(
+        Attempt,
+        {
+            "task": task.pk,
+            "agent": pair.worker.id,
+            "repo": task.repo_id,
+            "generation": task.generation,
+            "lease_until": _lease(settings.LEASES["assigned"]),
+            "branch": branch,
+            "decision": _decision(pair),
+        },
     )
-    Agent.objects.filter(pk=pair.worker.id).update(last_assigned_at=Now())
+    statements.update(Agent, {"pk": pair.worker.id}, {"last_assigned_at": NOW})
     return attempt
+
+
+_TO_ASSIGN = ("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused")
 
 
 def _check_room(repo: Repo) -> None:
@@ -118,11 +141,17 @@ def _decision(pair: Pair) -> dict[str, Any]:
 @transaction.atomic
 def accept(fence: Fence) -> None:
     """The agent has the work in its journal; from here heartbeats and progress keep the lease alive."""
-    fence.renew("working", accepted_at=Coalesce("accepted_at", Now()))
-    task = Task(pk=fence.task)
-    tell = [DASHBOARD, f"task.{fence.task}"]
-    if Task.objects.filter(pk=fence.task, status=TaskStatus.ASSIGNED).exists():
-        transition(task, TaskStatus.WORKING, Kind.TASK_ACCEPTED, tell=tell, attempt=fence.attempt)
+    fence.renew("working", accepted_at=_FIRST_ACCEPTED)
+    first = {"status": TaskStatus.ASSIGNED}  # not when it is told again after a reconnect, nor out of blocked
+    with contextlib.suppress(Stale):
+        transition(
+            Task(pk=fence.task),
+            TaskStatus.WORKING,
+            Kind.TASK_ACCEPTED,
+            where=first,
+            tell=watchers(fence.task),
+            attempt=fence.attempt,
+        )
 
 
 def renew(fence: Fence) -> None:
@@ -181,7 +210,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
         task,
         TaskStatus.COMPLETED,
         Kind.TASK_COMPLETED,
-        set={"finished_at": Now(), "last_error": "", "stranded": False},
+        set={"finished_at": NOW, "last_error": "", "stranded": False},
         tell=watchers(task.pk),
         attempt=fence.attempt,
         repo=task.repo_id,
@@ -263,7 +292,7 @@ def bury(
 
     `also` is written in the same statement, `where` narrows it further; raises Stale as `transition` does.
     """
-    changes = {**(also or {}), "finished_at": Now(), "demand": None, "not_before": None}
+    changes = {**(also or {}), "finished_at": NOW, "demand": None, "not_before": None}
     tell = [*watchers(task.pk), "needs-you"]
     forge = bool(task.metadata.get("pull_request"))
     facts |= {"reason": reason, "forge": forge}

@@ -10,11 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
+from apps.events.prepared import Prepared
 from apps.events.refused import Invalid, Stale
 from apps.tasks import queue
 from apps.tasks.lifecycle import TaskStatus
@@ -117,7 +118,16 @@ def overlooked() -> list[Task]:
     return list(Task.objects.filter(status=TaskStatus.WAITING).filter(~Exists(missing))[:500])
 
 
+def _dependants(prerequisite: int) -> QuerySet[Dependency, Any]:
+    return Dependency.objects.filter(prerequisite=prerequisite).values_list("pk")[:1]
+
+
+_DEPENDANTS = Prepared(_dependants, "prerequisite")
+
+
 def _waiting_for(task: Task) -> list[Task]:
+    if not _DEPENDANTS.rows(prerequisite=task.pk):  # as good as always
+        return []
     waiting = Task.objects.select_for_update(of=("self",), no_key=True).filter(
         prerequisites__prerequisite=task, status=TaskStatus.WAITING
     )

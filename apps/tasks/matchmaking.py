@@ -38,5 +38,5 @@ def _round() -> tuple[int, int]:
                 lost += 1
                 continue
             assigned += 1
-            logger.info("assigned", task=chosen.head.task, attempt=attempt.pk, agent=chosen.worker.name)
+            logger.info("assigned", task=chosen.head.task, attempt=attempt, agent=chosen.worker.name)
     return assigned, lost
