@@ -1,19 +1,24 @@
-"""Who may fetch and push what: the agents' git, bound to tokens, repositories and open attempts."""
+"""Who may fetch and push what: tokens, repositories and open attempts.
+
+Agents fetch the repositories they may work in and push the branch of their open attempt. People fetch with a token that
+may read repositories, to look at a branch, at what was verified, or at what was salvaged; they push nothing here.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from apps.agents.models import Agent
+from apps.agents.scopes import scopes_of
 from apps.agents.tokens import authenticate
 from apps.events.lanes import HOT
-from apps.gateway.git_http import GitHttp, Moves
+from apps.events.refused import Refused
+from apps.gateway.git_http import GitHttp, Moves, token_from
 from apps.repos.admission import BRANCH_PREFIX, SALVAGE_PREFIX, ZERO
 from apps.repos.models import Repo
 from apps.tasks import attempts
@@ -23,38 +28,52 @@ SALVAGEABLE = 50
 """How many of its latest attempts an agent may still save something of."""
 
 
-async def _authenticate(headers: Mapping[str, str]) -> Agent | None:
-    return await HOT.run(None, _agent_of, headers.get("authorization", ""))
+@dataclass(frozen=True)
+class Caller:
+    """Whoever holds the token: an agent, or a person's program that may read."""
+
+    name: str
+    agent: Agent | None = None
+
+    @property
+    def lane(self) -> int | None:
+        return self.agent.pk if self.agent is not None else None
 
 
-def _agent_of(header: str) -> Agent | None:
-    """A token works as Bearer, which sidecars use, and as the password of Basic, which git asks a person for."""
-    kind, _, value = header.partition(" ")
-    secret = value.strip()
-    if kind.lower() == "basic":
-        try:
-            secret = base64.b64decode(secret, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-    elif kind.lower() != "bearer":
-        return None
+async def _authenticate(headers: Mapping[str, str]) -> Caller | None:
+    secret = token_from(headers)
+    return await HOT.run(None, caller, secret) if secret else None
+
+
+def caller(secret: str) -> Caller | None:
+    """The holder of a live token that has any business with git."""
     token = authenticate(secret)
-    return token.agent if token is not None else None
+    if token is None:
+        return None
+    if token.agent is not None:
+        return Caller(token.agent.name, token.agent)
+    if "repos:read" in scopes_of(token.role, token.scopes):
+        return Caller(token.masked)
+    return None
 
 
-async def _locate(agent: Agent, slug: str) -> Path | None:
-    return await HOT.run(agent.pk, _mirror_for, agent, slug)
+async def _locate(who: Caller, slug: str) -> Path | None:
+    return await HOT.run(who.lane, _mirror_for, who, slug)
 
 
-def _mirror_for(agent: Agent, slug: str) -> Path | None:
+def _mirror_for(who: Caller, slug: str) -> Path | None:
     repo = Repo.objects.filter(slug=slug).first()
-    if repo is None or (agent.restricted and not agent.repos.filter(pk=repo.pk).exists()):
+    if repo is None:
+        return None
+    if who.agent is not None and who.agent.restricted and not who.agent.repos.filter(pk=repo.pk).exists():
         return None
     return repo.mirror
 
 
-async def _admit(agent: Agent, slug: str) -> Mapping[str, Any]:
-    return await HOT.run(agent.pk, admission, agent, slug)
+async def _admit(who: Caller, slug: str) -> Mapping[str, Any]:
+    if who.agent is None:
+        raise Refused("read_only", "only an agent pushes here; people merge on the pull request's page.")
+    return await HOT.run(who.lane, admission, who.agent, slug)
 
 
 def admission(agent: Agent, slug: str) -> Mapping[str, Any]:
@@ -62,19 +81,19 @@ def admission(agent: Agent, slug: str) -> Mapping[str, Any]:
     mine = Attempt.objects.filter(agent=agent, repo__slug=slug)
     branches = mine.open().exclude(branch="").values_list("branch", flat=True)
     latest = mine.order_by("-pk").values_list("pk", flat=True)[:SALVAGEABLE]
-    allow: dict[str, dict[str, str]] = {f"refs/heads/{branch}": {} for branch in branches}
-    allow |= {f"{SALVAGE_PREFIX}{pk}": {} for pk in latest}
+    wanted = [f"refs/heads/{branch}" for branch in branches] + [f"{SALVAGE_PREFIX}{pk}" for pk in latest]
     return {
         "agent": agent.name,
-        "allow": {ref: {} for ref in allow if ref.startswith((BRANCH_PREFIX, SALVAGE_PREFIX))},
+        "allow": {ref: {} for ref in wanted if ref.startswith((BRANCH_PREFIX, SALVAGE_PREFIX))},
         "max_file_bytes": settings.MAX_FILE_BYTES,
         "max_files": settings.MAX_PUSH_FILES,
         "max_pack_bytes": settings.MAX_PUSH_BYTES,
     }
 
 
-async def _received(agent: Agent, _: str, moves: Moves) -> None:
-    await HOT.run(agent.pk, note_salvage, agent, moves)
+async def _received(who: Caller, _: str, moves: Moves) -> None:
+    if who.agent is not None:
+        await HOT.run(who.lane, note_salvage, who.agent, moves)
 
 
 def note_salvage(agent: Agent, moves: Moves) -> None:
