@@ -7,16 +7,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sidecar import config
 from tests.hub import ROOT, Hub
 
 
 class Sidecar:
-    """One agent's machine: its root directory, and the daemon while it runs."""
+    """One agent's machine: its root directory, and the daemon while it runs.
 
-    def __init__(self, hub: Hub, name: str, root: Path, *, prefix: tuple[str, ...] = ()) -> None:
+    `prefix` goes before its commands, such as `ip netns exec NAME`.
+    """
+
+    def __init__(self, hub: Hub, name: str, root: Path, *, prefix: Sequence[str] = ()) -> None:
         self.hub = hub
         self.name = name
         self.root = root
@@ -32,9 +37,15 @@ class Sidecar:
         """Enrol with a one-time code, as an operator's machine would."""
         code = self.hub.post("/api/agents/enrolment-codes", {"name": self.name})["code"]
         command = self._command("join", self.hub.url, "--code", code, "--name", self.name)
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return self
+
+    def limit(self, **seconds: float) -> None:
+        """Set bounds of its configuration, such as `drain_seconds`; heard at the next start."""
+        root = config.root_of(self.name, self.root)
+        known = config.load(root)
+        config.save(root, known.model_copy(update={"limits": known.limits.model_copy(update=seconds)}))
 
     def start(self) -> Sidecar:
         with (self.root / "run.log").open("ab") as log:
@@ -42,6 +53,10 @@ class Sidecar:
                 self._command("run"), env=self.env, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
         return self
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def signal(self, how: signal.Signals) -> None:
         """To the daemon alone, as the kernel or an operator would; its commands must not outlive it."""
@@ -54,12 +69,13 @@ class Sidecar:
         self.process.wait()
 
     def end(self) -> None:
+        """SIGTERM twice, which hurries; SIGKILL for what stays."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
+        for how in (signal.SIGCONT, signal.SIGTERM, signal.SIGTERM):
+            self.process.send_signal(how)
         try:
-            self.process.wait(10)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -70,15 +86,16 @@ class Sidecar:
 
 
 @contextlib.contextmanager
-def sidecars(hub: Hub, base: Path, *names: str) -> Iterator[list[Sidecar]]:
+def sidecars(
+    hub: Hub, base: Path, *names: str, prefixes: Sequence[Sequence[str]] = ((), ())
+) -> Iterator[list[Sidecar]]:
     """Joined and running sidecars until the block ends."""
-    crew: list[Sidecar] = []
+    crew = [Sidecar(hub, name, base / name, prefix=prefix) for name, prefix in zip(names, prefixes, strict=True)]
     try:
-        for name in names:
-            root = base / name
-            root.mkdir()
-            crew.append(Sidecar(hub, name, root))
-            crew[-1].join().start()
+        with ThreadPoolExecutor(len(crew)) as pool:
+            for one in crew:
+                one.root.mkdir()
+            list(pool.map(lambda one: one.join().start(), crew))
         yield crew
     finally:
         for one in crew:
