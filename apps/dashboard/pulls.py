@@ -16,6 +16,7 @@ from apps.dashboard.paging import page_of
 from apps.events.models import Event
 from apps.events.refused import Refused
 from apps.forge import lifecycle
+from apps.forge.evidence import reproduce
 from apps.forge.lifecycle import PullStatus
 from apps.forge.mergeable import Objection, objection
 from apps.forge.merging import standing
@@ -85,13 +86,15 @@ def pull_page(
     rows = PullRequest.objects.select_related("repo", "task", "attempt", "attempt__agent", "ended_by")
     found = get_object_or_404(rows.prefetch_related(verifications), pk=pk)
     against = merge_objection(found)
+    hub = settings.BASE_URL or request.build_absolute_uri("/").rstrip("/")
+    verification = next(iter(found.verifications.all()), None)
     context = {
         "pull": found,
         "watch": f"{found.group} task.{found.task_id}",
         "here": reverse("pull", args=[pk]),
-        "hub": settings.BASE_URL or request.build_absolute_uri("/").rstrip("/"),
+        "reproduce": reproduce(found, verification, hub),
         "shown": difference(found),
-        "verification": next(iter(found.verifications.all()), None),
+        "verification": verification,
         "verifications": list(found.verifications.all()),
         "author_report": found.attempt.reports[-1] if found.attempt.reports else None,
         "comments": list(found.comments.select_related("task")),

@@ -218,12 +218,12 @@ def _summary(has_checks: bool, verified: VerificationEvidence | None) -> str:
     return f"Refuted {who}." if verified.verifier else "Unverified: no agent could repeat the checks."
 
 
-def reproduce(pull: PullRequest, proven: Verification | None) -> str:
-    """The lines to type in a clone, to see the same result: fetch, check out, run the checks."""
+def reproduce(pull: PullRequest, proven: Verification | None, hub: str = "") -> str:
+    """The lines to type in a clone, to see the same result: fetch (with a reading token), check out, run the checks."""
     commit = proven.commit if proven else pull.head
     merged = commit != pull.head
     ref = f"refs/agentcom/candidate/{pull.pk}" if merged else f"refs/heads/{pull.branch}"
-    hub = without_passwords(settings.BASE_URL.rstrip("/")) or "http://HUB"
+    hub = without_passwords((hub or settings.BASE_URL).rstrip("/")) or "http://HUB"
     lines = [f"git fetch {hub}/git/{pull.repo.slug}.git {ref}", f"git checkout --detach {commit}"]
     lines += [_command(check) for check in pull.task.checks]
     return "\n".join(lines)
