@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,11 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from apps.agents.models import Agent
+from apps.events.refused import Stale
 from apps.repos.models import Repo
 from apps.tasks import attempts, roster
 from apps.tasks.lifecycle import Outcome, TaskStatus
+from apps.tasks.matching import pair
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt, Demand, Task
 from apps.tasks.sweep import sweep
@@ -78,6 +81,28 @@ def test_a_paused_or_full_repository_gives_no_work_until_it_may() -> None:
     assert TaskStatus.ASSIGNED == cast.status_of(second)
 
 
+def test_a_matcher_that_looked_too_early_does_not_overfill_a_repository() -> None:
+    for _ in range(2):
+        cast.agent()
+    repo = cast.repo(max_running=1)
+    for _ in range(2):
+        cast.queued_task(repo=repo)
+    (idle,) = roster.idle_workers()
+    heads = [replace(head, room=None) for head in roster.heads(idle)]  # as they were before somebody set the limit
+    first, second = pair(heads, idle)
+    attempts.assign(first)
+
+    with pytest.raises(Stale, match="no more work"):
+        attempts.assign(second)
+
+
+def test_only_agents_without_work_are_idle() -> None:
+    ada, ben = cast.agent("ada"), cast.agent("ben")
+    cast.assigned(cast.queued_task(target=ada))
+
+    assert [[ben.pk]] == [[worker.id for worker in chunk] for chunk in roster.idle_workers()]
+
+
 def test_work_is_spread_over_equal_agents() -> None:
     agents = [cast.agent() for _ in range(4)]
     for _ in range(12):
@@ -131,7 +156,7 @@ def test_a_match_asks_the_database_as_often_with_a_long_queue_as_with_a_short_on
     attempts.complete(cast.fence(Attempt.objects.open().get()), {}, [])
     cast.queued_task()
     backlog(2_000)
-    backlog(1_000, status=TaskStatus.COMPLETED, demand_id=None, finished_at=Task.objects.first().created_at)
+    backlog(1_000, status=TaskStatus.COMPLETED, demand_id=None, finished_at=NOON)
 
     assert short == queries_of_one_match()
 
