@@ -12,23 +12,24 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-_MARK = 7_000_000_001_000
-"""Stands in for a number while the SQL is built; no id is ever this large."""
+_NUMBER = 7_000_000_001_000
+_TEXT = "\x1eslot"
+"""What stands in for a value while the SQL is built; no id is ever this large, and no text begins like this."""
 
 
 class Prepared:
-    """A query set built once. `slots` name the whole numbers that differ from call to call.
+    """A query set built once. `slots` name what differs from call to call, and its type: `int` or `str`.
 
     Rows come back as the driver has them: JSON as text, booleans as 0 and 1 on SQLite.
     """
 
-    def __init__(self, build: Callable[..., QuerySet[Any, Any]], *slots: str) -> None:
+    def __init__(self, build: Callable[..., QuerySet[Any, Any]], **slots: type) -> None:
         self._build = build
         self._slots = slots
         self._built: dict[str, tuple[str, list[str | None], tuple[Any, ...]]] = {}
 
-    def rows(self, *, at_most: int | None = None, **values: int) -> list[tuple[Any, ...]]:
-        """Run it with these numbers in its slots; all rows, or the first `at_most`."""
+    def rows(self, *, at_most: int | None = None, **values: int | str) -> list[tuple[Any, ...]]:
+        """Run it with these values in its slots; all rows, or the first `at_most`."""
         sql, places, params = self._sql()
         with connection.cursor() as cursor:
             cursor.execute(sql, [values[slot] if slot else param for slot, param in zip(places, params, strict=True)])
@@ -36,10 +37,16 @@ class Prepared:
 
     def _sql(self) -> tuple[str, list[str | None], tuple[Any, ...]]:
         if connection.vendor not in self._built:
-            marks = {_MARK + n: slot for n, slot in enumerate(self._slots)}
+            marks: dict[int | str, str] = {
+                f"{_TEXT}{n}" if kind is str else _NUMBER + n: slot
+                for n, (slot, kind) in enumerate(self._slots.items())
+            }
             sql, params = self._build(**{slot: mark for mark, slot in marks.items()}).query.sql_with_params()
-            places = [marks.get(param) if isinstance(param, int) else None for param in params]
+            places = [slots.get(param) if isinstance(param, int | str) else None for param in params]
             if missing := set(self._slots) - set(places):
                 raise ValueError(f"the query does not use {', '.join(sorted(missing))}")
             self._built[connection.vendor] = (sql, places, params)
         return self._built[connection.vendor]
+
+    def _numbered(self) -> enumerate[tuple[str, type]]:
+        return enumerate(self._slots.items())

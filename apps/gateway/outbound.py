@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from apps.agents.models import Agent, Token
 from apps.events.prepared import Prepared
+from apps.tasks.by_hand import HAND
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
 from apps.tasks.verdict import failing
@@ -65,11 +66,13 @@ def _open(agent: int) -> QuerySet[Attempt, Any]:
     return Attempt.objects.open().filter(agent=agent).order_by().values_list("pk")
 
 
-_TOKEN, _VOICE, _OPEN = Prepared(_live_token, "token"), Prepared(_voice, "agent"), Prepared(_open, "agent")
+_TOKEN, _VOICE, _OPEN = Prepared(_live_token, token=int), Prepared(_voice, agent=int), Prepared(_open, agent=int)
 
 
 def _whole(attempts: Set[int]) -> list[Attempt]:
-    return list(Attempt.objects.filter(pk__in=attempts).select_related("task__repo", "agent")) if attempts else []
+    """These attempts with all that a frame tells of them; without those that a person has in hand."""
+    rows = Attempt.objects.filter(pk__in=attempts).exclude(task__executor=HAND)
+    return list(rows.select_related("task__repo", "agent")) if attempts else []
 
 
 def _ended(attempt: int, task: int) -> messages.Frame:

@@ -10,8 +10,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.agents.models import Agent
+from apps.events import statements
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
 from apps.events.refused import Refused, Stale
@@ -36,6 +38,7 @@ class Submission:
     description: str = ""
     command: str = ""
     work: Work = Work.CHANGE
+    executor: str = ""
     lane: int = Lane.NORMAL
     repo: Repo | None = None
     capabilities: Sequence[str] = ()
@@ -90,13 +93,16 @@ def _submit(wanted: Submission, by: str) -> Task:
         task.status = TaskStatus.QUEUED
         for name, value in in_line(task).items():
             setattr(task, name, value)
-    task.save(force_insert=True)
+    task.pk = statements.insert(Task, {name: getattr(task, name) for name in _STORED})
     if before:
         Dependency.objects.bulk_create([Dependency(task=task, prerequisite=other) for other in before])
     record(Kind.TASK_SUBMITTED, task, tell=watchers(task.pk), actor=by, lane=Lane(task.lane).label.lower())
     if not missing:
         wake.match_after_commit()
     return task
+
+
+_STORED = [field.attname for field in Task._meta.local_concrete_fields if not field.primary_key]
 
 
 def _task(wanted: Submission, by: str) -> Task:
@@ -117,7 +123,7 @@ def _task(wanted: Submission, by: str) -> Task:
         capabilities=sorted(set(wanted.capabilities)),
         target=wanted.target,
         avoid=wanted.avoid,
-        executor=chosen.executor,
+        executor=wanted.executor or chosen.executor,
         tier=guess.tier.value,
         complexity={
             "confidence": guess.confidence,
@@ -140,6 +146,7 @@ def _task(wanted: Submission, by: str) -> Task:
         complete_by=wanted.complete_by,
         idempotency_key=wanted.idempotency_key or None,
         submitted_by=by,
+        created_at=timezone.now(),
     )
 
 

@@ -122,7 +122,7 @@ def _dependants(prerequisite: int) -> QuerySet[Dependency, Any]:
     return Dependency.objects.filter(prerequisite=prerequisite).values_list("pk")[:1]
 
 
-_DEPENDANTS = Prepared(_dependants, "prerequisite")
+_DEPENDANTS = Prepared(_dependants, prerequisite=int)
 
 
 def _waiting_for(task: Task) -> list[Task]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db.models import QuerySet
+
+from apps.events.prepared import Prepared
 from apps.repos.models import LOWEST_PLACE
 from apps.tasks.models import Demand, Task
 
@@ -30,5 +34,12 @@ def demand_of(task: Task) -> int:
         "avoid_id": task.avoid_id,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    known = Demand.objects.filter(key=key).values_list("pk", flat=True).first()
-    return known if known is not None else Demand.objects.get_or_create(key=key, defaults=facts)[0].pk
+    known = _KNOWN.rows(key=key)
+    return int(known[0][0]) if known else Demand.objects.get_or_create(key=key, defaults=facts)[0].pk
+
+
+def _by_key(key: str) -> QuerySet[Demand, Any]:
+    return Demand.objects.filter(key=key).values_list("pk")
+
+
+_KNOWN = Prepared(_by_key, key=str)

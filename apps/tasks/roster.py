@@ -47,7 +47,7 @@ def _front(demand: int) -> QuerySet[Task, Any]:
     return in_line.values_list("pk", "generation", "rank")[:CHUNK]
 
 
-_NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, "demand")
+_NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, demand=int)
 
 
 def idle_workers() -> Iterator[list[Worker]]:
