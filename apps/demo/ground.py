@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ MARK = "made-by-agentcom-demo"
 KEPT = frozenset({MARK, "run.lock", "secret_key"})
 """What outlives the wiping: the mark and the lock that allow it, and the key that Django has read already."""
 INSIDE = "AGENTCOM_DEMO"
+"""Set for the process that performs: when it all began, by time.monotonic()."""
 SETTINGS = {
     "AGENTCOM_HEARTBEAT_SECONDS": "2",
     "AGENTCOM_LEASE_ASSIGNED_SECONDS": "10",
@@ -78,7 +80,7 @@ def environment(directory: Path, outside: Mapping[str, str]) -> dict[str, str]:
     """What the hub of the demonstration is started with; nothing of another hub's settings gets in."""
     foreign = ("AGENTCOM_", "DATABASE_URL", "REDIS_URL", "GIT_")
     kept = {name: value for name, value in outside.items() if not name.startswith(foreign)}
-    return kept | SETTINGS | {"AGENTCOM_DATA_DIR": str(directory), INSIDE: "1"}
+    return kept | SETTINGS | {"AGENTCOM_DATA_DIR": str(directory), INSIDE: str(time.monotonic())}
 
 
 @contextlib.contextmanager

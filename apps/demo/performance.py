@@ -40,14 +40,14 @@ BY = "demo"
 
 @dataclass
 class Performance:
-    """`run` it once. `ring` queues a beat for a cluster, as `manage.py run` does."""
+    """`run` it once. `began` is time.monotonic() at the very start; `ring` queues a beat for a cluster."""
 
     ground: Ground
     port: int
     screen: Screen
     ring: Callable[[str], object]
+    began: float
     once: bool = False
-    began: float = field(default_factory=time.monotonic)
     held: list[Expectation] = field(default_factory=list)
 
     @property

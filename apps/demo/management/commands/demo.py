@@ -70,10 +70,10 @@ class Command(BaseCommand):
         from apps.demo.performance import Performance, Unexpected
         from apps.ops.management.commands.run import queue_beat
 
-        screen = Screen(sys.stdout)
+        screen, began = Screen(sys.stdout), float(os.environ[ground.INSIDE])
         with ground.taken(directory) as place:
             port = hub.choose_port("127.0.0.1", wanted)
             try:
-                return Performance(place, port, screen, queue_beat, once=once).run()
+                return Performance(place, port, screen, queue_beat, began, once=once).run()
             except Unexpected as halt:
                 raise CommandError(str(halt)) from halt
