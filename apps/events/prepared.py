@@ -37,11 +37,9 @@ class Prepared:
 
     def _sql(self) -> tuple[str, list[str | None], tuple[Any, ...]]:
         if connection.vendor not in self._built:
-            marks: dict[int | str, str] = {
-                f"{_TEXT}{n}" if kind is str else _NUMBER + n: slot
-                for n, (slot, kind) in enumerate(self._slots.items())
-            }
-            sql, params = self._build(**{slot: mark for mark, slot in marks.items()}).query.sql_with_params()
+            marks = {slot: f"{_TEXT}{n}" if kind is str else _NUMBER + n for n, (slot, kind) in self._numbered()}
+            sql, params = self._build(**marks).query.sql_with_params()
+            slots = {mark: slot for slot, mark in marks.items()}
             places = [slots.get(param) if isinstance(param, int | str) else None for param in params]
             if missing := set(self._slots) - set(places):
                 raise ValueError(f"the query does not use {', '.join(sorted(missing))}")
