@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from apps.agents import api as agents
 from apps.agents import token_api as tokens
 from apps.forge import api as pulls
+from apps.forge import by_hand_api as by_hand
 from apps.forge import repos_api as repos
 from apps.gateway import views as gateway
 from apps.tasks import api as tasks
@@ -43,6 +44,8 @@ api = [
     path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
     path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),
     path("agent/tasks/<int:pk>", own.OwnTask.as_view(), name="api_own_task"),
+    path("agent/pulls", by_hand.Places.as_view(), name="api_places"),
+    path("agent/pulls/<int:pk>/pushed", by_hand.Pushed.as_view(), name="api_place_pushed"),
     path("repos", repos.Repos.as_view(), name="api_repos"),
     path("repos/<str:slug>", repos.OneRepo.as_view(), name="api_repo"),
     path("repos/<str:slug>/sync", repos.SyncRepo.as_view(), name="api_repo_sync"),

@@ -18,6 +18,7 @@ from apps.forge.models import Comment, PullRequest
 from apps.forge.serial import alone
 from apps.forge.staleness import call_off, stop, watchers
 from apps.tasks.actions import Submission, submit
+from apps.tasks.by_hand import HAND
 from apps.tasks.models import Task, Work
 
 HUB = "AgentCom"
@@ -97,6 +98,7 @@ def _follow_up(pull: PullRequest, *, by: str) -> Task:
         title=first.title,
         description=first.description,
         command=first.command,
+        executor=HAND if first.executor == HAND else "",
         lane=first.lane,
         repo=first.repo,
         capabilities=first.capabilities,

@@ -13,6 +13,7 @@ from apps.events.refused import Stale
 from apps.gateway.outbound import Told
 from apps.tasks import attempts
 from apps.tasks.attempts import Fence
+from apps.tasks.by_hand import HAND
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt
@@ -80,7 +81,8 @@ def _drop(fence: Fence) -> nouns.Verdict:
 
 def _take_back_unknown(agent: Agent, known: set[int]) -> None:
     """Accepted work that the sidecar does not mention is lost on its side; what it never accepted is sent again."""
-    for attempt in Attempt.objects.open().filter(agent=agent, accepted_at__isnull=False).exclude(pk__in=known):
+    accepted = Attempt.objects.open().filter(agent=agent, accepted_at__isnull=False).exclude(task__executor=HAND)
+    for attempt in accepted.exclude(pk__in=known):
         fence = Fence(attempt.task_id, attempt.pk, agent.pk)
         attempts.reclaim(fence, f"{agent.name} came back without it.", only_lapsed=False)
 

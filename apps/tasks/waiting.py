@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from apps.tasks import roster
+from apps.tasks.by_hand import HAND, WAITS
 from apps.tasks.lifecycle import TaskStatus
 from apps.tasks.matching import explain
 from apps.tasks.models import Attempt, Dependency, Task
@@ -20,6 +21,8 @@ def why(task: Task) -> str:
         return Attempt.objects.open().filter(task=task).values_list("blocked_reason", flat=True).first() or ""
     if task.status != TaskStatus.QUEUED:
         return ""
+    if task.executor == HAND:
+        return WAITS
     if task.demand_id is None and task.not_before is not None and task.not_before > timezone.now():
         return f"The last attempt did not succeed; the next may start at {task.not_before:%H:%M:%S} UTC."
     return _repository(task) or explain(

@@ -58,6 +58,8 @@ API: Mapping[str, Mapping[str, str]] = {
     "POST api/agents/enrolment-codes": WRITE,
     "GET api/agent/tasks": AGENTS,
     "GET api/agent/tasks/<int:pk>": AGENTS,
+    "POST api/agent/pulls": AGENTS,
+    "POST api/agent/pulls/<int:pk>/pushed": AGENTS,
     "GET api/repos": READ,
     "POST api/repos": WRITE,
     "GET api/repos/<str:slug>": READ,
