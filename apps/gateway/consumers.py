@@ -45,7 +45,7 @@ class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         self.log = logger.bind(agent=self.agent.name)
 
     async def disconnect(self, code: int) -> None:
-        LIVE.discard(self.connection)
+        LIVE.pop(self.connection, None)
         if not hasattr(self, "agent"):
             return
         if self.welcomed:
@@ -97,13 +97,17 @@ class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         await self.channel_layer.group_add(self.agent.group, self.channel_name)
         answers = await HOT.run(self.agent.pk, inbound.hello, self.agent, self.connection, frame, self.told)
         self.welcomed = True
-        LIVE.add(self.connection)
+        LIVE[self.connection] = self.look
         self.log.info("sidecar joined", software=frame.software, sandbox=frame.sandbox.level)
         await self._send(answers)
-        await self.hint({})
+        await self.look()
 
     async def hint(self, event: dict[str, Any]) -> None:
-        """Something about this agent changed: look, and say what is new."""
+        """Something about this agent changed."""
+        await self.look()
+
+    async def look(self) -> None:
+        """Look at the truth, and say what is new."""
         if not self.welcomed:
             return
         found: News = await HOT.run(self.agent.pk, news, self.agent.pk, self.connection, self.token.pk, self.told)

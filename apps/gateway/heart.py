@@ -11,6 +11,7 @@ from django.conf import settings
 from apps.agents import presence
 from apps.events.lanes import HOT
 from apps.gateway.registry import LIVE
+from apps.tasks.models import Attempt
 from apps.tasks.sweep import hold_door_open, sweep
 
 logger = structlog.get_logger(__name__)
@@ -33,9 +34,26 @@ async def _beat() -> None:
                 confirmed = time.monotonic()
                 await HOT.run(0, _confirm, list(LIVE))
             await HOT.run(0, _sweep)
+            await _say_unheard()
         except Exception:  # the database may be away for a while; the beat goes on and the work is found later
             logger.exception("sweep failed")
         await asyncio.sleep(settings.SWEEP_SECONDS)
+
+
+async def _say_unheard() -> None:
+    """Make the sockets look whose hint was lost, or a hub without Redis would assign what no agent hears of."""
+    for connection in await HOT.run(0, _unheard):
+        if look := LIVE.get(connection):
+            try:
+                await look()
+            except Exception:  # this socket is closing; the others still want to hear
+                logger.warning("a socket could not be told", connection=connection, exc_info=True)
+
+
+def _unheard() -> list[str]:
+    """Connections whose agents were given work that they have not accepted."""
+    waiting = Attempt.objects.open().filter(accepted_at__isnull=True)
+    return [connection for connection in waiting.values_list("agent__connection", flat=True) if connection]
 
 
 def _sweep() -> None:

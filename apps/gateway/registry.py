@@ -1,6 +1,8 @@
-"""The sockets that this process holds, so that one statement can confirm them all."""
+"""The sockets that this process holds, so that one statement can confirm them all, and each can be told to look."""
 
 from __future__ import annotations
 
-LIVE: set[str] = set()
-"""Connection names of welcomed sidecars."""
+from collections.abc import Awaitable, Callable
+
+LIVE: dict[str, Callable[[], Awaitable[None]]] = {}
+"""Connection names of welcomed sidecars, with what makes each look for news."""
