@@ -135,23 +135,21 @@ class Hub:
 
     def kill(self) -> None:
         """SIGKILL everything, as a power cut would."""
-        self._end(signal.SIGKILL)
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+        self._processes.clear()
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL for what does not go."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, how: signal.Signals) -> None:
+        """SIGTERM, as a supervisor sends it; SIGKILL for what does not go."""
         for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, how)
-        for process in self._processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self._processes.clear()
+            process.terminate()  # not to its group: a cluster ends its workers itself, and hangs without them
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what is left is killed
+            for process in self._processes:
+                process.wait(15)
+        self.kill()
 
     def logs(self) -> str:
         return "\n".join(file.read_text(errors="replace")[-4_000:] for file in self.data_dir.glob("*.log"))
