@@ -21,7 +21,7 @@ INDEXES = (
 )
 SUBMIT = (
     "INSERT INTO raw_task (status, title, demand, rank, checks) VALUES ('queued', 'bench', 1, 1.0, '[]')",
-    "INSERT INTO raw_event (kind, subject, data) VALUES ('submitted', 'task/1', '{}')",
+    "INSERT INTO raw_event (kind, subject, data) VALUES ('submitted', 'task/1', '{{}}')",
 )
 ASSIGN = (
     "SELECT id FROM raw_task WHERE demand = 1 ORDER BY rank LIMIT 1",
