@@ -10,7 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from sidecar import __version__, config, logs
+from sidecar import __version__, by_hand, config, logs
+from sidecar.checkout import Checkout, HandProblem
 from sidecar.config import Config, ConfigProblem
 from sidecar.enrol import JoinProblem, join
 from sidecar.journal import Journal, RootLock, RootTaken
@@ -20,10 +21,10 @@ from sidecar.sandbox import BadPolicy, Level, Policy, detect
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     asked = _parser().parse_args(arguments)
-    command = {"join": _join, "run": _run, "status": _status}[asked.command]
+    command = {"join": _join, "run": _run, "status": _status, "git": _git}[asked.command]
     try:
         return command(asked)
-    except (ConfigProblem, JoinProblem, RootTaken, BadPolicy) as problem:
+    except (ConfigProblem, JoinProblem, RootTaken, BadPolicy, HandProblem) as problem:
         print(f"agentcom-sidecar: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -53,7 +54,20 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--log-format", choices=["console", "json"])
 
     commands.add_parser("status", parents=[shared], help="show what is set up here and what is in hand")
+    _add_git(
+        commands.add_parser("git", help="do by hand, in your own checkout, what an attempt does by itself"), shared
+    )
     return parser
+
+
+def _add_git(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    starting = verbs.add_parser("start", parents=[shared], help="a new branch from the hub's default branch")
+    starting.add_argument("title", metavar="TITLE", help="what you are going to do, as in 'fix: Round totals up'")
+    starting.add_argument("--repo", default="", metavar="SLUG", help="which repository; else the name that origin has")
+    verbs.add_parser("status", parents=[shared], help="what the branch adds, and what is not committed")
+    submitting = verbs.add_parser("submit", parents=[shared], help="push the branch and open its pull request")
+    submitting.add_argument("--title", default="", help="of the pull request; else what the work was started with")
 
 
 def _join(asked: argparse.Namespace) -> int:
@@ -104,6 +118,34 @@ def _say_status(settings: Config, root: Path, level: Level) -> None:
     for entry in Journal(root).load():
         what = f"{entry.state}, waits for the hub" if entry.report else entry.state
         _say(f"  attempt  {entry.attempt} of task {entry.task}: {what}")
+
+
+def _git(asked: argparse.Namespace) -> int:
+    settings = config.load(config.choose(asked.name, asked.root))
+    checkout = Checkout(Path.cwd())
+    if asked.verb == "start":
+        branch = by_hand.start(checkout, settings, asked.title, repo=asked.repo)
+        _say(f"on {branch}, from {checkout.head[:12]}")
+        _say("Commit as `<type>: <title>`, then: agentcom-sidecar git submit")
+    elif asked.verb == "status":
+        _say_standing(by_hand.standing(checkout, settings))
+    else:
+        pull = by_hand.submit(checkout, settings, title=asked.title, say=_say)
+        _say(f"pull request !{pull.number}: {pull.url}")
+    return 0
+
+
+def _say_standing(now: by_hand.Standing) -> None:
+    behind = f", {now.behind} behind" if now.behind else ""
+    _say(f"{now.branch}: {len(now.commits)} ahead of {now.notes.default}{behind} ({now.notes.repo})")
+    for commit in now.commits:
+        _say(f"  {commit.short} {commit.subject}{'' if commit.conventional else '   <- not `<type>: <title>`'}")
+    for line in now.difference.splitlines():
+        _say(f"  {line.strip()}")
+    if now.dirty:
+        _say("not committed:")
+    for line in now.dirty:
+        _say(f"  {line}")
 
 
 def _say(line: str) -> None:
