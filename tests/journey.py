@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.hub import Hub, eventually
 from tests.sidecars import Sidecar
 
 PASSES = {"type": "command_succeeds", "target": "python3 -m unittest -q"}
-MARK = "agentcom-journey-mark"
+MARK = f"agentcom-journey-{os.getpid()}"
 """Stands in the command line of what a test watches from outside the sandbox."""
 _count = itertools.count(1)
 
