@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.agents.models import Agent
@@ -42,8 +43,16 @@ def seen(connections: Iterable[str]) -> None:
 
 
 def forget_the_vanished() -> int:
-    """Log off agents whose web process died without a word. The number of agents."""
-    gone = Agent.objects.filter(connection__isnull=False).exclude(pk__in=Agent.objects.online().values("pk"))
+    """Log off agents whose web process fell silent without a word. The number of agents."""
+    return _forget(Agent.objects.filter(connection__isnull=False).exclude(pk__in=Agent.objects.online().values("pk")))
+
+
+def forget_all_of(process: str) -> int:
+    """Log off agents whose web process is known to have died, or work would be given to sockets that are no more."""
+    return _forget(Agent.objects.filter(connection__startswith=f"{process}."))
+
+
+def _forget(gone: QuerySet[Agent]) -> int:
     count = 0
     for agent in gone:
         if agent.connection is not None and leave(agent, agent.connection):

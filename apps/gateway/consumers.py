@@ -14,7 +14,7 @@ from apps.agents.models import Agent, Token
 from apps.agents.tokens import authenticate
 from apps.events.lanes import HOT
 from apps.events.refused import Refused
-from apps.gateway import inbound
+from apps.gateway import inbound, process
 from apps.gateway.limits import Pace
 from apps.gateway.outbound import News, Told, news
 from apps.gateway.registry import LIVE
@@ -32,7 +32,7 @@ class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
     token: Token
 
     async def connect(self) -> None:
-        self.connection = f"{uuid.uuid4().hex}"
+        self.connection = f"{process.this().name}.{uuid.uuid4().hex}"
         self.told = Told()
         self.pace = Pace(time.monotonic)
         self.welcomed = False

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from apps.agents import presence
 from apps.events.lanes import HOT
+from apps.gateway import process
 from apps.gateway.registry import LIVE
 from apps.tasks.models import Attempt
 from apps.tasks.sweep import hold_door_open, sweep
@@ -62,4 +63,7 @@ def _sweep() -> None:
 
 def _confirm(connections: list[str]) -> None:
     presence.seen(connections)
+    for name in process.this().dead():
+        presence.forget_all_of(name)
+        process.this().buried(name)
     presence.forget_the_vanished()
