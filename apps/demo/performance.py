@@ -159,7 +159,8 @@ class Performance:
     async def _welcome(self) -> None:
         link = await asyncio.to_thread(self._closing(self._link), self.url)
         self.screen.say(f"Set up in {time.monotonic() - self.began:.1f} s.", "dim")
-        self.screen.say(f"\nThe hub serves at {self.url}; this link logs you in, once:")
+        self.screen.say()
+        self.screen.say(f"The hub serves at {self.url}; this link logs you in, once:")
         self.screen.say(f"  {link}", "link")
 
     @staticmethod
@@ -213,7 +214,8 @@ class Performance:
         self.screen.say(f"  Then see the merge:  git -C {self.ground.sample} log --graph --oneline")
         self.screen.say(f"  The task that cannot be done lies here: {self.url}/dead")
         self.screen.say(f"  What each process says is in {self.ground.logs}")
-        self.screen.say("\nThe hub goes on serving. Ctrl-C stops everything.\n", "strong")
+        self.screen.heading("The hub goes on serving. Ctrl-C stops everything.")
+        self.screen.say()
 
     # --- after ------------------------------------------------------------------------------------------------------
 

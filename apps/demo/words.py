@@ -64,7 +64,7 @@ def line_of(event: Happened, memory: Memory) -> Line | None:
     if room in {"pullrequest", "verification"}:
         return _of_pull(event, memory)
     if room == "agent" and (said := AGENT.get(event.kind)):
-        return Line(event.seconds, "", memory.agents.get(event.number, event.actor), said[0], said[1])
+        return Line(event.seconds, "", "", f"{memory.agents.get(event.number, 'an agent')}: {said[0]}", said[1])
     return None
 
 
@@ -221,8 +221,8 @@ PULL: dict[str, Tell] = {
     Kind.PULL_CLOSED: _by("closed", "warn"),
 }
 AGENT: dict[str, tuple[str, str]] = {
-    Kind.AGENT_JOINED: ("the sidecar is connected", ""),
-    Kind.AGENT_LEFT: ("the sidecar's connection is gone", "warn"),
+    Kind.AGENT_JOINED: ("its sidecar is connected", ""),
+    Kind.AGENT_LEFT: ("its sidecar's connection is gone", "warn"),
     Kind.AGENT_PAUSED: ("paused", "warn"),
     Kind.AGENT_RESUMED: ("works again", ""),
 }

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from apps.demo.ground import environment
+from apps.demo.ground import environment, git
 from apps.demo.remains import family
 from apps.ops.hub import is_free
 from tests.hub import ROOT, eventually
@@ -93,14 +94,36 @@ def test_an_unattended_demonstration_merges_everything_and_leaves_nothing(start)
     assert set() == family(demo.directory)
 
 
-def test_it_can_be_stopped_in_the_middle_and_a_second_one_meanwhile_is_refused(start):
+def submit(browser: httpx.Client, page: str, action: str, **fields: str) -> httpx.Response:
+    """Press the button of the form that leads to `action`, as a browser without scripts does."""
+    which = 'method="post"' if page == action else f'action="{action}"'
+    form = re.search(f"<form[^>]*{which}.*?</form>", browser.get(page).text, re.DOTALL)
+    assert form, f"{page} has no form for {action}"
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form[0]))
+    return browser.post(action, data={**hidden, **fields}, headers={"Referer": str(browser.base_url)})
+
+
+def test_a_person_logs_in_by_the_link_merges_a_pull_request_and_sees_it_in_the_log(start):
     demo = start()
-    demo.hear("(works on it)")
+    demo.hear("(serves at)")
     second = start()
 
     assert 1 == second.end()
     assert f"A demo already runs in {demo.directory} (process {demo.process.pid})" in second.said
     assert "Traceback" not in second.said
+
+    demo.hear("(Ctrl-C stops everything)")
+    link = re.findall(r"http://127\.0\.0\.1:\d+(/login/\S+)", demo.said)[-1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{demo.port}", trust_env=False, follow_redirects=True) as browser:
+        assert 200 == submit(browser, link, link).status_code
+        pages = ["/", "/tasks", "/pulls", "/dead", "/agents", "/repos"]
+        pages += re.findall(r'href="(/tasks/\d+|/pulls/\d+)"', browser.get("/tasks").text + browser.get("/pulls").text)
+        assert {200} == {browser.get(page).status_code for page in pages}
+        merged = submit(browser, "/pulls/1", "/pulls/1/merge", method="merge")
+
+    assert 200 == merged.status_code, merged.text
+    assert "Merge !1" in git(demo.directory / "textkit", "log", "--format=%s")
+    demo.hear(r"(!1 .*merged by operator)")
 
     demo.process.send_signal(signal.SIGINT)
 

@@ -50,7 +50,7 @@ def told(line: Line | None) -> Line:
         (Kind.PULL_OPENED, "pullrequest/7", {"task": 1}, ("!7", "pull request opened for #1")),
         (Kind.PULL_VERIFIED, "verification/5", {"pull": 7}, ("!7", "verified by bob: ready to be merged")),
         (Kind.PULL_MERGED, "pullrequest/7", {}, ("!7", "merged by eva")),
-        (Kind.AGENT_LEFT, "agent/4", {}, ("", "the sidecar's connection is gone")),
+        (Kind.AGENT_LEFT, "agent/4", {}, ("", "ada: its sidecar's connection is gone")),
     ],
 )
 def test_what_happened_is_said_in_words(memory, kind, subject, data, shown):
