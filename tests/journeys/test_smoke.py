@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from apps.ops import valkey
 from sidecar.wire import messages, nouns
 from tests.agents import Wire, wire
 from tests.hub import ROOT, Hub, hub_at
@@ -20,8 +22,10 @@ pytestmark = [pytest.mark.redis, pytest.mark.journey]
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Hub]:
-    with hub_at(tmp_path_factory.mktemp("hub"), redis_url) as running:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """With an embedded Valkey, where `make run` would start it."""
+    data = tmp_path_factory.mktemp("hub")
+    with valkey.start(data) as hints, hub_at(data, hints.url) as running:
         yield running
 
 
@@ -62,10 +66,11 @@ async def at_work(hub: Hub, *names: str, dying: str = "") -> AsyncIterator[None]
 
 
 async def smoke(hub: Hub, *arguments: str) -> tuple[int, str]:
-    """The command's exit code and what it said."""
+    """The command's exit code and what it said; it has to find the hub by itself, as after `make run`."""
+    env = {name: value for name, value in hub.env.items() if name != "REDIS_URL"}
     command = [sys.executable, str(ROOT / "manage.py"), "smoke", *arguments]
     done = await asyncio.to_thread(
-        subprocess.run, command, env=hub.env, capture_output=True, text=True, timeout=100, check=False
+        subprocess.run, command, env=env, capture_output=True, text=True, timeout=100, check=False
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -129,3 +134,11 @@ async def test_it_does_not_begin_without_enough_agents(hub: Hub) -> None:
 
     assert 1 == code
     assert "0 of the 2 agents" in said
+
+
+async def test_it_does_not_begin_without_a_hub(tmp_path: Path) -> None:
+    elsewhere = Hub(tmp_path, "", env={"AGENTCOM_DATA_DIR": str(tmp_path)})
+    code, said = await smoke(elsewhere)
+
+    assert 1 == code
+    assert f"No hub runs on {tmp_path}" in said
