@@ -29,6 +29,7 @@ def test_work_goes_on_for_longer_than_its_lease_after_restarts_and_new_work_is_t
     task = slow(hub, 70)
     holder(hub, task, crew)
     hub.stop()
+    eventually(lambda: all("the hub restarts" in one.log() for one in crew), what="hearing why")
     hub.start(clusters=True)
     hub.await_status(hub.submit(), "completed")
     hub.kill()

@@ -7,9 +7,13 @@ from typing import Any
 from channels.routing import get_default_application
 from daphne import server as daphne
 from daphne.endpoints import build_endpoint_description_strings
+from daphne.ws_protocol import WebSocketProtocol
 from django.core.management.base import BaseCommand, CommandParser
 
 from sidecar.wire import MAX_FRAME_BYTES
+
+RESTARTING = 1012
+"""The close code of RFC 6455's registry for a server that restarts."""
 
 
 class CleanlyClosing(daphne.WebSocketFactory):  # type: ignore[misc]  # daphne ships no types
@@ -18,6 +22,16 @@ class CleanlyClosing(daphne.WebSocketFactory):  # type: ignore[misc]  # daphne s
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.setProtocolOptions(failByDrop=False)
+
+
+class Leaving(daphne.Server):  # type: ignore[misc]  # daphne ships no types
+    """Says 1012 to every socket before it goes, so that sidecars come back soon and not all in the same moment."""
+
+    def kill_all_applications(self) -> Any:
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
+                protocol.sendCloseFrame(RESTARTING, b"The hub restarts.")
+        return super().kill_all_applications()
 
 
 class Command(BaseCommand):
@@ -31,7 +45,7 @@ class Command(BaseCommand):
         self.stdout.write(f"serving on http://{options['bind']}:{options['port']}")
         self.stdout.flush()
         daphne.WebSocketFactory = CleanlyClosing
-        daphne.Server(
+        Leaving(
             application=get_default_application(),  # by its setting: rooms look down only
             endpoints=build_endpoint_description_strings(host=options["bind"], port=options["port"]),
             websocket_max_frame_size=MAX_FRAME_BYTES,
