@@ -65,6 +65,8 @@ def submit(checkout: Checkout, config: Config, *, title: str = "", say: Callable
     commits = checkout.commits()
     if not commits:
         raise HandProblem(f"{branch} adds no commit to {notes.default}: there is nothing to submit.")
+    if checkout.submitted(branch) == checkout.head:
+        raise HandProblem(f"{branch} is submitted as it is; there is no new commit.")
     for odd in [commit for commit in commits if not commit.conventional]:
         say(f"warning: {odd.short} {odd.subject!r} does not begin like `fix: ` or `feat: `")
     return _deliver(checkout, config, branch, notes, title=title or notes.title)
@@ -80,10 +82,13 @@ def _deliver(checkout: Checkout, config: Config, branch: str, notes: Notes, *, t
         mine = ask()
         checkout.push(commit, branch, remote, every=mine.lease_seconds / 4, meanwhile=ask)
         try:
-            return place.pushed(config, mine, commit)
+            pull = place.pushed(config, mine, commit)
         except HubRefused as refused:
             if refused.code != LOST or not left:
                 raise
+        else:
+            checkout.mark_submitted(branch, commit)
+            return pull
     raise AssertionError("the last try returns or raises")
 
 

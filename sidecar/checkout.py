@@ -120,6 +120,14 @@ class Checkout:
         repo, default, title = found
         return Notes(repo, default, title) if repo and default and title else None
 
+    def submitted(self, branch: str) -> str:
+        """The commit of `branch` that became a pull request last; empty if none did."""
+        return self.says("config", "--local", f"branch.{branch}.agentcom-submitted") or ""
+
+    def mark_submitted(self, branch: str, commit: str) -> None:
+        """Write down that `commit` did."""
+        self.git("config", "--local", f"branch.{branch}.agentcom-submitted", commit)
+
     def commits(self) -> list[Commit]:
         """What the branch adds to the base, oldest first, merges left out."""
         said = self.git("log", "--no-merges", "--reverse", "--format=%h%x09%s", f"{BASE}..HEAD")

@@ -58,6 +58,7 @@ def test_work_by_hand_is_submitted_sent_back_submitted_again_and_merged(hub: Hub
     (pull,) = ann.upstream.pulls()
     assert f"!{pull['id']}: {hub.url}/pulls/{pull['id']}" in first
     assert "warning" in first
+    assert "no new commit" in ann.says("submit")[1]
     assert ("fix: Add", "agentcom/ada/by-hand-fix-add", "ada") == (pull["title"], pull["branch"], pull["agent"])
 
     hub.post(f"/api/pulls/{pull['id']}/request-changes", {"body": "In order, please."})
