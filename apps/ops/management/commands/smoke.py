@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser
@@ -37,6 +38,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, agents: int, tasks: int | None, patience: float, **options: Any) -> None:
         """Run, show, judge."""
         reach_the_hub()
+        logging.getLogger("apps").setLevel(logging.WARNING)  # the table says it all
         names = list(smoke.crew().values_list("name", flat=True))
         wanted = tasks or smoke.how_many(len(names))
         progress = self._progress if self.stdout.isatty() else _silent
