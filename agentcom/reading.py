@@ -39,7 +39,7 @@ def channel_layer(redis_url: str) -> dict[str, Any]:
         return {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     # redis-py ends a blocking read after its socket timeout, and a small pool loses group members in a mass disconnect.
     host = {"address": redis_url, "socket_timeout": None, "max_connections": 4096}
-    return {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [host]}}
+    return {"BACKEND": "apps.events.layer.Layer", "CONFIG": {"hosts": [host]}}
 
 
 def secret_key(given: str, file: Path) -> str:
