@@ -157,6 +157,9 @@ def test_work_goes_on_while_hints_are_away_and_they_come_back(
 ) -> None:
     hints[-1].process.kill()
     hints[-1].process.wait()
+    crew[0].end()
+    crew[0].start()  # who comes now is let in as well
+    eventually(lambda: idle(hub), what="joining without hints")
     for task in [hub.submit() for _ in range(3)]:
         hub.await_status(task, "completed", within=60)
         assert outcomes(hub, task) == ["succeeded"]
