@@ -25,7 +25,7 @@ from apps.demo.ground import Ground, plant
 from apps.demo.logs import Logs
 from apps.demo.machines import NAMES, Machine
 from apps.demo.play import REPO, Play
-from apps.demo.rest import Conflict, Patience, Rest, Unexpected
+from apps.demo.rest import Patience, Rest, Unexpected
 from apps.demo.screen import Screen, clock
 from apps.ops import hub, valkey
 from apps.ops.supervisor import Supervisor
@@ -103,9 +103,12 @@ class Performance:
         connections.close_all()
         return token
 
-    @staticmethod
-    def _link(url: str) -> str:
-        return operators.login_link(User.objects.get(username=operators.FIRST_OPERATOR), url)
+    def _link(self) -> str:
+        """A new link; called in a thread, whose database connection ends with it."""
+        try:
+            return operators.login_link(User.objects.get(username=operators.FIRST_OPERATOR), self.url)
+        finally:
+            connections.close_all()
 
     # --- the story --------------------------------------------------------------------------------------------------
 
@@ -149,33 +152,32 @@ class Performance:
             began = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self.began)
             follower = Follower(self.screen, began)
             following = asyncio.create_task(follower.run())
+            play = Play(rest, supervisor, crew, follower, self.began)
             try:
-                await _unless(following, self._acts(Play(rest, supervisor, crew, follower, self.began), follower))
+                await _unless(following, self._acts(play, follower))
                 if not self.once:
+                    await self._farewell()
                     await following
             finally:
                 following.cancel()
 
+    async def _acts(self, play: Play, follower: Follower) -> None:
+        """The story; what a visitor's own hand can upset ends it, unattended it is a failure."""
+        try:
+            await self._told(play, follower)
+        except Unexpected as halt:
+            if self.once:
+                raise
+            await follower.say(f"{halt} The story ends here; the hub does not.", "warn")
+
     async def _welcome(self) -> None:
-        link = await asyncio.to_thread(self._closing(self._link), self.url)
+        link = await asyncio.to_thread(self._link)
         self.screen.say(f"Set up in {time.monotonic() - self.began:.1f} s.", "dim")
         self.screen.say()
         self.screen.say(f"The hub serves at {self.url}; this link logs you in, once:")
         self.screen.say(f"  {link}", "link")
 
-    @staticmethod
-    def _closing(call: Callable[[str], str]) -> Callable[[str], str]:
-        """`call` in a thread of its own, whose database connection ends with it."""
-
-        def then_close(argument: str) -> str:
-            try:
-                return call(argument)
-            finally:
-                connections.close_all()
-
-        return then_close
-
-    async def _acts(self, play: Play, follower: Follower) -> None:
+    async def _told(self, play: Play, follower: Follower) -> None:
         self.screen.heading(
             f"{len(ERRANDS)} tasks: three fixes, one that needs a second try, one that cannot be done, one that waits"
         )
@@ -196,15 +198,13 @@ class Performance:
         self.screen.table(facts.HEAD, facts.rows(found))
         if self.once:
             self.held += expectations.judge(found)
-        else:
-            await self._farewell()
 
     @property
     def _mirror(self) -> Path:
         return self.ground.directory / "repos" / f"{REPO}.git"
 
     async def _farewell(self) -> None:
-        link = await asyncio.to_thread(self._closing(self._link), self.url)
+        link = await asyncio.to_thread(self._link)
         self.screen.heading("Now you")
         self.screen.say("  Log in, once, with this link:")
         self.screen.say(f"    {link}", "link")
@@ -252,6 +252,3 @@ async def _unless(other: asyncio.Task[None], story: Coroutine[Any, Any, None]) -
         await telling
     finally:
         telling.cancel()
-
-
-__all__ = ["Conflict", "Performance", "Unexpected"]

@@ -67,7 +67,8 @@ class Command(BaseCommand):
 
     def perform(self, directory: Path, wanted: int | None, *, once: bool) -> bool:
         """Everything that needs the directory to itself."""
-        from apps.demo.performance import Performance, Unexpected
+        from apps.demo.performance import Performance
+        from apps.demo.rest import Unexpected
         from apps.ops.management.commands.run import queue_beat
 
         screen, began = Screen(sys.stdout), float(os.environ[ground.INSIDE])
