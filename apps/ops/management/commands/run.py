@@ -48,7 +48,6 @@ class Command(BaseCommand):
         port = hub.choose_port(bind, wanted)
         if wanted is None and port != hub.DEFAULT_PORT:
             self.stdout.write(f"Port {hub.DEFAULT_PORT} is taken; using {port}. Give another with --port.")
-        settings.STATIC_ROOT.mkdir(exist_ok=True)  # WhiteNoise warns without it
         prepare_database()
         url = settings.BASE_URL or hub.local_url(bind, port)
         link = first_login_link(url)
