@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sidecar.wire import VERSION, messages, nouns
 from tests.agents import Wire, wire
-from tests.hub import Hub, hub_at
+from tests.hub import Hub, eventually, hub_at
 
 pytestmark = [pytest.mark.redis, pytest.mark.journey]
 
@@ -191,7 +191,9 @@ async def test_silence_loses_the_lease_and_a_late_report_is_dropped(hub: Hub, to
         await ada.hello(capabilities=["seven"])
         pk = await submit(hub, capabilities=["seven"])
         task = await ada.take()
-        await asyncio.to_thread(hub.await_status, pk, "queued", "assigned")  # reclaimed after its lease of 3 s
+        await asyncio.to_thread(
+            eventually, lambda: hub.task(pk)["attempts"][0]["outcome"] == "reclaimed", what="the lease's end"
+        )
         await ada.say(messages.TaskCompleted(task=task.task, attempt=task.attempt, result=nouns.Result()))
 
         assert task.attempt == (await ada.hear(messages.TaskDrop)).attempt
