@@ -9,11 +9,15 @@ from daphne import server as daphne
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.ws_protocol import WebSocketProtocol
 from django.core.management.base import BaseCommand, CommandParser
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from sidecar.wire import MAX_FRAME_BYTES
 
 RESTARTING = 1012
 """The close code of RFC 6455's registry for a server that restarts."""
+FAREWELL_SECONDS = 0.3
+"""So long the sockets have to hear it; what is only buffered is lost when the reactor stops."""
 
 
 class CleanlyClosing(daphne.WebSocketFactory):  # type: ignore[misc]  # daphne ships no types
@@ -31,7 +35,7 @@ class Leaving(daphne.Server):  # type: ignore[misc]  # daphne ships no types
         for protocol in list(self.connections):
             if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
                 protocol.sendCloseFrame(RESTARTING, b"The hub restarts.")
-        return super().kill_all_applications()
+        return deferLater(reactor, FAREWELL_SECONDS, super().kill_all_applications)
 
 
 class Command(BaseCommand):
