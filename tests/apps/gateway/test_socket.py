@@ -137,6 +137,7 @@ async def test_cancelling_reaches_the_sidecar(hub: Hub, token: str) -> None:
         await ada.hello(capabilities=["three"])
         pk = await submit(hub, capabilities=["three"])
         task = await ada.take()
+        await asyncio.to_thread(hub.await_status, pk, "working")  # an acceptance that comes too late is told to drop
         await asyncio.to_thread(hub.post, f"/api/tasks/{pk}/cancel")
 
         assert task.attempt == (await ada.hear(messages.TaskCancel)).attempt
