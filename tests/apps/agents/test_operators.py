@@ -62,7 +62,9 @@ def test_a_link_works_once():
 
 def test_a_link_ends_with_its_time_and_with_its_operator():
     late, barred = (secret_of(operators.login_link(user(), HUB)) for _ in range(2))
-    LoginLink.objects.filter(pk=LoginLink.objects.earliest("pk").pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    LoginLink.objects.filter(pk=LoginLink.objects.earliest("pk").pk).update(
+        expires_at=timezone.now() - timedelta(seconds=1)
+    )
     first = operators.redeem_link(late)
     User.objects.update(is_active=False)
 
