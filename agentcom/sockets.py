@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.dashboard.consumers import LiveConsumer
-from apps.gateway.git_door import git_door
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
+from apps.dashboard.consumers import LiveConsumer
 from apps.gateway.consumers import SidecarConsumer
+from apps.gateway.git_door import git_door
 
 sidecars = URLRouter([path("agent", SidecarConsumer.as_asgi())])
 browsers = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("live", LiveConsumer.as_asgi())])))

@@ -137,6 +137,7 @@ def test_a_task_handed_in_by_the_form_is_as_it_was_typed(page):
 
     task = Task.objects.get()
     assert reverse("task", args=[task.pk]) == response["Location"]
+    assert task.repo is not None
     assert ("make fix\nmake more", 1, "ledger") == (task.command, task.lane, task.repo.slug)
     assert [("command_succeeds", "make test")] == [(check["type"], check["target"]) for check in task.checks]
     assert "grace" == task.submitted_by
