@@ -108,6 +108,11 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_SSL_REDIRECT = False  # the proxy in front does that; behind it every request looks like plain HTTP
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # whether subdomains are HTTPS only is for the owner of the domain to say
+    "security.W008",  # the proxy in front redirects
+    "security.W021",  # a preload list is for public sites
+]
 
 # --- language and files -----------------------------------------------------------------------------------------------
 

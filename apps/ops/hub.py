@@ -46,6 +46,14 @@ def only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def port_number(text: str) -> int:
+    """A port that can be listened on. Raises ValueError."""
+    number = int(text)
+    if not 0 < number < 65_536:
+        raise ValueError(text)
+    return number
+
+
 def is_free(bind: str, port: int) -> bool:
     """Whether a server could listen there now."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET

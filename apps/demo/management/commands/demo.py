@@ -19,14 +19,6 @@ from apps.ops.supervisor import NotReady
 INTERRUPTED = 130
 
 
-def port_number(text: str) -> int:
-    """A port that can be listened on. Raises ValueError."""
-    number = int(text)
-    if not 0 < number < 65_536:
-        raise ValueError(text)
-    return number
-
-
 class Command(BaseCommand):
     """Prepares a directory and starts itself anew in the environment of a hub that lives there."""
 
@@ -37,7 +29,7 @@ class Command(BaseCommand):
         """How it is watched, and where."""
         parser.add_argument("--once", action="store_true", help="unattended: merge everything, check it, and exit")
         parser.add_argument(
-            "--port", type=port_number, help=f"port to serve on ({hub.DEFAULT_PORT}, or the next free one)"
+            "--port", type=hub.port_number, help=f"port to serve on ({hub.DEFAULT_PORT}, or the next free one)"
         )
         parser.add_argument(
             "--directory",

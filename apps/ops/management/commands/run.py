@@ -31,7 +31,7 @@ class Command(BaseCommand):
             "--bind", default="127.0.0.1", help="address to listen on (0.0.0.0: all; default %(default)s)"
         )
         parser.add_argument(
-            "--port", type=int, help=f"port to listen on (default {hub.DEFAULT_PORT}, or the next free one)"
+            "--port", type=hub.port_number, help=f"port to listen on (default {hub.DEFAULT_PORT}, or the next free one)"
         )
 
     def handle(self, *args: Any, bind: str, port: int | None, **options: Any) -> None:
