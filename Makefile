@@ -42,8 +42,13 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
-	@env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres"
-	@DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) $(PYTEST) --only-database
+	@said=$$(mktemp) && \
+	{ DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) $(PYTEST) --only-database $(TESTS) >$$said 2>&1 & \
+	second=$$!; \
+	env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres" $(TESTS); first=$$?; \
+	wait $$second; second=$$?; \
+	printf '\n== the same on PostgreSQL and Redis, which ran beside it\n'; cat $$said; rm -f $$said; \
+	test $$first -eq 0 -a $$second -eq 0; }
 
 bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they answer (docs/bench.md)
 	@$(VENV)/python -m tests.bench $(ARGS)
