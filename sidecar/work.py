@@ -92,14 +92,22 @@ async def salvage_kept(bench: Bench, *, busy: Iterable[int] = ()) -> int:
         logger.exception("cannot look through old attempts")
         return 0
     for workspace in left:
-        marker = workspace.directory / "kept"
-        if marker.exists() and time.time() - marker.stat().st_mtime < SALVAGE_AGAIN_SECONDS:
+        try:
+            kept += await _salvage(workspace, bench)
+        except OSError:  # leftovers must never end the work that runs; they are tried again
+            logger.exception("cannot salvage", attempt=workspace.attempt)
             kept += 1
-            continue
-        done = await salvage(workspace, remote=Remote(workspace.url, bench.token))
-        kept += bool(done.kept)
-        logger.info("salvaged", attempt=workspace.attempt, ref=done.ref, commit=done.commit, kept=done.kept)
     return kept
+
+
+async def _salvage(workspace: Workspace, bench: Bench) -> bool:
+    """Whether the tree had to stay."""
+    marker = workspace.directory / "kept"
+    if marker.exists() and time.time() - marker.stat().st_mtime < SALVAGE_AGAIN_SECONDS:
+        return True
+    done = await salvage(workspace, remote=Remote(workspace.url, bench.token))
+    logger.info("salvaged", attempt=workspace.attempt, ref=done.ref, commit=done.commit, kept=done.kept)
+    return bool(done.kept)
 
 
 class Attempt:

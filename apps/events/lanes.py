@@ -59,7 +59,7 @@ def _tidily(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 HOT = Lanes("hot", 1 if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") else settings.DATABASE_LANES)
 PAGES = Lanes("pages", 1)
 GIT = Lanes("git", 1)
-GIT_PATHS = ("/api/pulls", "/api/repos", "/pulls/", "/repos")
+GIT_PATHS = ("/api/pulls", "/api/repos", "/api/agent/pulls", "/pulls/", "/repos")
 """These wait for git, and for an upstream at worst: on a hot lane that would hold up heartbeats until leases lapse."""
 
 

@@ -64,12 +64,18 @@ def _heal(pull: PullRequest) -> bool:
     return True
 
 
+def _current(pull: PullRequest, seen: Look) -> Verification | None:
+    """The verification of exactly this base and head; a stale one stays stale even when the base comes back to it."""
+    same = pull.verifications.filter(base=seen.base, head=seen.head)
+    return same.exclude(status=VerificationStatus.STALE).first()
+
+
 def _target(pull: PullRequest, seen: Look) -> tuple[str, str]:
     """The commit to check out and its tree: the head while the base stands still, else their merge, kept by a ref."""
     path = pull.repo.mirror
     if mirror.is_ancestor(path, seen.base, seen.head):
         return seen.head, seen.tree
-    known = pull.verifications.filter(base=seen.base, head=seen.head).first()
+    known = _current(pull, seen)
     if known is not None:
         return known.commit, known.tree
     merged = merge.prepare(
@@ -87,7 +93,7 @@ def _refresh(
     if locked.is_final or locked.head != seen.head:
         raise Stale("pull_moved", "The pull request changed in this moment.")
     outdate(pull, base=seen.base, head=seen.head)
-    known = pull.verifications.filter(base=seen.base, head=seen.head).first()
+    known = _current(pull, seen)
     fields = scrutiny.columns(seen, pull.task, pull.repo, known.status if known else None)
     PullRequest.objects.filter(pk=pull.pk).update(**fields, merge_note="")
     if target is None or (known and not (again and known.status == VerificationStatus.FAILED)):

@@ -22,7 +22,7 @@ from sidecar.wire import VERSION, BadFrame, decode_from_sidecar, encode, message
 
 logger = structlog.get_logger(__name__)
 
-REFUSED, PROTOCOL, VERSION_MISMATCH, REPLACED = 4401, 4400, 4426, 4409
+REFUSED, PROTOCOL, VERSION_MISMATCH, REPLACED, FAILED = 4401, 4400, 4426, 4409, 1011
 
 
 class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ships no types
@@ -48,9 +48,8 @@ class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         LIVE.pop(self.connection, None)
         if not hasattr(self, "agent"):
             return
-        if self.welcomed:
-            await self.channel_layer.group_discard(self.agent.group, self.channel_name)
-            await HOT.run(self.agent.pk, presence.leave, self.agent, self.connection)
+        await self.channel_layer.group_discard(self.agent.group, self.channel_name)
+        await HOT.run(self.agent.pk, presence.leave, self.agent, self.connection)
         self.log.info("sidecar left", code=code)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -95,16 +94,28 @@ class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
             await self.close(code=VERSION_MISMATCH)
             return
         await self.channel_layer.group_add(self.agent.group, self.channel_name)
-        answers = await HOT.run(self.agent.pk, inbound.hello, self.agent, self.connection, frame, self.told)
+        try:
+            answers = await HOT.run(self.agent.pk, inbound.hello, self.agent, self.connection, frame, self.told)
+        except Exception:  # the sidecar comes back and says hello again
+            self.log.exception("hello failed")
+            await self.close(code=FAILED)
+            return
         self.welcomed = True
         LIVE[self.connection] = self.look
         self.log.info("sidecar joined", software=frame.software, sandbox=frame.sandbox.level)
         await self._send(answers)
-        await self.look()
+        await self._look_if_possible()
 
     async def hint(self, event: dict[str, Any]) -> None:
         """Something about this agent changed."""
-        await self.look()
+        await self._look_if_possible()
+
+    async def _look_if_possible(self) -> None:
+        """Channels would end this consumer without its `disconnect`; the heart makes the socket look again."""
+        try:
+            await self.look()
+        except Exception:
+            self.log.exception("could not look")
 
     async def look(self) -> None:
         """Look at the truth, and say what is new."""

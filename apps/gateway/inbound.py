@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,7 +85,8 @@ def _take_back_unknown(agent: Agent, known: set[int]) -> None:
     accepted = Attempt.objects.open().filter(agent=agent, accepted_at__isnull=False).exclude(task__executor=HAND)
     for attempt in accepted.exclude(pk__in=known):
         fence = Fence(attempt.task_id, attempt.pk, agent.pk)
-        attempts.reclaim(fence, f"{agent.name} came back without it.", only_lapsed=False)
+        with contextlib.suppress(Stale):  # it ended in this moment by another hand
+            attempts.reclaim(fence, f"{agent.name} came back without it.", only_lapsed=False)
 
 
 def heartbeat(agent: Agent, frame: messages.Heartbeat, told: Told) -> Frames:

@@ -175,13 +175,15 @@ def _cancel(task: Task, by: str, reason: str) -> None:
     wake.match_after_commit()
 
 
-def expire(task: Task, reason: str) -> None:
-    """Its time is up: end what runs and bury it. Raises Stale when it has ended already."""
-    _despite_races(lambda: _expire(task, reason))
+def expire(task: Task, reason: str, *, only_queued: bool = False) -> None:
+    """Its time is up: end what runs and bury it. Raises Stale when it has ended, or was taken though `only_queued`."""
+    _despite_races(lambda: _expire(task, reason, only_queued))
 
 
-def _expire(task: Task, reason: str) -> None:
+def _expire(task: Task, reason: str, only_queued: bool) -> None:
     task.refresh_from_db()
+    if only_queued and task.status != TaskStatus.QUEUED:
+        raise Stale("task_started", "An agent has it by now.")
     _close_attempt(task, Outcome.CANCELLED, reason)
     bury(task, reason, also={"last_error": reason, "stranded": False}, where={"generation": task.generation})
     wake.match_after_commit()
@@ -213,13 +215,15 @@ def revive(task: Task, *, by: str) -> None:
         raise Refused("task_not_dead", f"Only a dead task can be retried; this one is {task.status}.", task=task.pk)
     dependencies.lock_prerequisites(task.prerequisites.values_list("prerequisite", flat=True))
     fresh: dict[str, Any] = {"failures": 0, "reclaims": 0, "finished_at": None, "complete_by": None}
+    dead = {"status": TaskStatus.DEAD}  # held tasks may go back to the queue as well; two who revive at once may not
+    told: dict[str, Any] = {"where": dead, "tell": watchers(task.pk), "actor": by}
     unmet = Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED)
     if unmet.exists():
         fresh["stranded"] = unmet.filter(prerequisite__status__in=LOST).exists()
-        transition(task, TaskStatus.WAITING, Kind.TASK_REVIVED, set=fresh, tell=watchers(task.pk), actor=by)
+        transition(task, TaskStatus.WAITING, Kind.TASK_REVIVED, set=fresh, **told)
     else:
         fresh |= in_line(task)
-        transition(task, TaskStatus.QUEUED, Kind.TASK_REVIVED, set=fresh, tell=watchers(task.pk), actor=by)
+        transition(task, TaskStatus.QUEUED, Kind.TASK_REVIVED, set=fresh, **told)
         wake.match_after_commit()
     dependencies.unstrand(task)
 

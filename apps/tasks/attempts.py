@@ -34,9 +34,9 @@ from apps.tasks.verdict import judge, summary
 DASHBOARD = "dashboard"
 NOW = Now()
 _FIRST_ACCEPTED = Coalesce("accepted_at", NOW)
-LOST = ("sidecar_restarted", "lease_lost")
-"""Codes of a release that means: the work was lost with me. They count as reclaims, or a task that brings its host down
-would be handed around for ever."""
+LOST = ("sidecar_restarted", "lease_lost", "sandbox_missing", "journal")
+"""Codes of a release that means: the work was lost with me, or cannot be done on me. They count as reclaims, or a task
+that brings its host down, or a host that hands everything back, would go on for ever."""
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,13 @@ def release(completed: Task) -> None:
 
 
 def ready(task: Task, *, by: str = "") -> bool:
-    """Queue `task` if it waits for nothing any more. Its row must be locked, or read again here by the guard."""
+    """Queue `task` if it waits for nothing any more. Raises Stale when it waits no more."""
     if Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED).exists():
         return False
     changes = {**in_line(task), "stranded": False}
-    transition(task, TaskStatus.QUEUED, Kind.TASK_READY, set=changes, tell=["dashboard", task.group], actor=by)
+    still = {"status": TaskStatus.WAITING}
+    tell = ["dashboard", task.group]
+    transition(task, TaskStatus.QUEUED, Kind.TASK_READY, set=changes, where=still, tell=tell, actor=by)
     return True
 
 

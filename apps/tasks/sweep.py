@@ -94,11 +94,13 @@ def _reclaim_lapsed() -> int:
 
 
 def _expire_overdue() -> int:
-    late = [(task, "Its deadline passed.") for task in Task.objects.overdue().order_by("complete_by")[:AT_ONCE]]
+    overdue = Task.objects.overdue().order_by("complete_by")[:AT_ONCE]
+    count = sum(_unless_raced(actions.expire, task, "Its deadline passed.") for task in overdue)
     if settings.QUEUE_TTL:
         queued = Task.objects.filter(status=TaskStatus.QUEUED, queued_at__lte=Now() - settings.QUEUE_TTL)
-        late += [(task, "No agent took it in time.") for task in queued.order_by("queued_at")[:AT_ONCE]]
-    return sum(_unless_raced(actions.expire, task, why) for task, why in late)
+        for task in queued.order_by("queued_at")[:AT_ONCE]:
+            count += _unless_raced(actions.expire, task, "No agent took it in time.", only_queued=True)
+    return count
 
 
 def _line_up_rested() -> int:

@@ -7,7 +7,7 @@ import pytest
 from apps.events.models import Event
 from apps.events.refused import Refused, Stale
 from apps.tasks import attempts
-from apps.tasks.actions import Submission, cancel, revive, submit
+from apps.tasks.actions import Submission, cancel, expire, revive, submit
 from apps.tasks.attempts import Fence
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.matchmaking import match
@@ -269,3 +269,29 @@ def test_work_that_was_lost_with_its_sidecar_counts_as_reclaimed_and_is_settled(
     assert Outcome.RECLAIMED == attempts.release(cast.fence(attempt), "sidecar_restarted", "")
     assert Outcome.RECLAIMED == attempts.settled(cast.fence(attempt))
     assert (0, 1) == tuple(Task.objects.values_list("failures", "reclaims").get(pk=task.pk))
+
+
+def test_two_people_who_retry_at_once_revive_it_once() -> None:
+    cast.agent("ada")
+    task = cast.queued_task(max_attempts=1)
+    attempts.fail(cast.fence(cast.working(task)), "command_failed", "no")
+    first, second = cast.fresh(task), cast.fresh(task)
+    revive(first, by="ann")
+    working = cast.working(task)
+
+    with pytest.raises(Stale):
+        revive(second, by="bob")
+
+    assert TaskStatus.WORKING == cast.status_of(task)
+    assert Outcome.SUCCEEDED == attempts.complete(cast.fence(working), {}, [])
+
+
+def test_a_task_that_was_taken_is_not_buried_for_having_waited() -> None:
+    cast.agent("ada")
+    task = cast.queued_task()
+    cast.working(task)
+
+    with pytest.raises(Stale):
+        expire(task, "No agent took it in time.", only_queued=True)
+
+    assert TaskStatus.WORKING == cast.status_of(task)
