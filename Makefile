@@ -43,7 +43,7 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
 	@said=$$(mktemp) && \
-	{ DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) $(PYTEST) --only-database $(TESTS) >$$said 2>&1 & \
+	{ DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) nice -n 10 $(PYTEST) --only-database $(TESTS) >$$said 2>&1 & \
 	second=$$!; \
 	env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres" $(TESTS); first=$$?; \
 	wait $$second; second=$$?; \
