@@ -85,6 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def touches_database(item: pytest.Item) -> bool:
     """Whether the outcome may depend on which database is used."""
+    if item.get_closest_marker("one_database"):
+        return False
     marked = any(item.get_closest_marker(name) for name in ("django_db", "postgres"))
     return marked or bool(DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())))
 

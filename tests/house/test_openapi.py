@@ -20,6 +20,10 @@ from tests import cast, rest
 from tests.apps.forge.workshop import Workshop
 from tests.house.test_roles import API
 
+# The bare WSGI application ends each request by closing the connection that holds the test's transaction; an in-memory
+# SQLite stays open then, a PostgreSQL does not.
+pytestmark = pytest.mark.one_database
+
 schema = schemathesis.openapi.from_wsgi("/api/openapi.json", get_wsgi_application())
 schema.config.phases.coverage.enabled = False  # hundreds of requests for each operation; chance finds them in time
 HOLDS = [
