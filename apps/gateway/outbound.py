@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, FilteredRelation, Q, QuerySet
 
 from apps.agents.models import Agent, Token
-from apps.events.prepared import Prepared
+from apps.events.prepared import Prepared, PreparedObjects
 from apps.tasks.by_hand import HAND
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
@@ -41,11 +41,12 @@ class News:
 
 def news(agent: int, connection: str, token: int, told: Told) -> News:
     """What changed for `agent` since it was last told. Hearing twice, late or never is fine: it looks at the truth."""
-    if not _TOKEN.rows(token=token):
+    rows = _STANDING.rows(agent=agent, token=token)
+    if not rows or not rows[0][0]:
         return News(close=4401)
-    if _VOICE.rows(agent=agent) != [(connection,)]:
+    if rows[0][1] != connection:
         return News(close=4409)
-    open_now = {pk for (pk,) in _OPEN.rows(agent=agent)}
+    open_now = {attempt for _, _, attempt in rows if attempt is not None}
     over = [pk for pk in told.pushed if pk not in open_now]
     frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]
     for attempt in _whole(open_now - told.pushed.keys()):
@@ -54,25 +55,24 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     return News(tuple(frames))
 
 
-def _live_token(token: int) -> QuerySet[Token, Any]:
-    return Token.objects.live().filter(pk=token).values_list("pk")
+def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
+    """Whether the token lives, who speaks for the agent, and what it has open: a row each, or one without."""
+    live = Exists(Token.objects.live().filter(pk=token))
+    held = FilteredRelation("attempts", condition=Q(attempts__ended_at__isnull=True))
+    present = Agent.objects.filter(pk=agent, retired_at__isnull=True).order_by()
+    return present.annotate(live=live, held=held).values_list("live", "connection", "held__pk")
 
 
-def _voice(agent: int) -> QuerySet[Agent, Any]:
-    return Agent.objects.filter(pk=agent, retired_at__isnull=True).values_list("connection")
+def _to_tell(attempt: int) -> QuerySet[Attempt]:
+    """The attempt with all that a frame tells of it, unless a person has it in hand."""
+    return Attempt.objects.filter(pk=attempt).exclude(task__executor=HAND).select_related("task__repo", "agent")
 
 
-def _open(agent: int) -> QuerySet[Attempt, Any]:
-    return Attempt.objects.open().filter(agent=agent).order_by().values_list("pk")
-
-
-_TOKEN, _VOICE, _OPEN = Prepared(_live_token, token=int), Prepared(_voice, agent=int), Prepared(_open, agent=int)
+_STANDING, _TO_TELL = Prepared(_standing, agent=int, token=int), PreparedObjects(_to_tell, attempt=int)
 
 
 def _whole(attempts: Set[int]) -> list[Attempt]:
-    """These attempts with all that a frame tells of them; without those that a person has in hand."""
-    rows = Attempt.objects.filter(pk__in=attempts).exclude(task__executor=HAND)
-    return list(rows.select_related("task__repo", "agent")) if attempts else []
+    return [attempt for pk in sorted(attempts) for attempt in _TO_TELL.objects(attempt=pk)]
 
 
 def _ended(attempt: int, task: int) -> messages.Frame:

@@ -22,6 +22,7 @@ from apps.agents.models import Agent
 from apps.events import statements
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
+from apps.events.prepared import PreparedObjects
 from apps.events.refused import Stale
 from apps.repos.models import Repo
 from apps.tasks import dependencies, queue, retry, wake
@@ -84,7 +85,9 @@ def assign(pair: Pair) -> int:
 
 
 def _assign(pair: Pair) -> int:
-    task = Task.objects.select_related("repo").only(*_TO_ASSIGN).get(pk=pair.head.task)
+    task = _TO_ASSIGN.first(task=pair.head.task)
+    if task is None:
+        raise Stale("task_gone", "The task is not there any more.")
     if task.repo is not None:
         _check_room(task.repo)
     transition(
@@ -114,7 +117,12 @@ def _assign(pair: Pair) -> int:
     return attempt
 
 
-_TO_ASSIGN = ("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused")
+_TO_ASSIGN = PreparedObjects(
+    lambda task: Task.objects.filter(pk=task)
+    .select_related("repo")
+    .only("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused"),
+    task=int,
+)
 
 
 def _check_room(repo: Repo) -> None:
@@ -192,9 +200,7 @@ def unblock(fence: Fence) -> None:
 @transaction.atomic
 def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Outcome:
     """The agent says it is done. Completed if its report bears that out; otherwise the attempt did not succeed."""
-    task = Task.objects.filter(pk=fence.task).first()
-    if task is None:
-        raise Stale("attempt_over", "This attempt is not open any more.")
+    task = _task(fence)
     verdict = judge(
         task.checks,
         reports,
@@ -234,7 +240,7 @@ def fail(
     if unverified and not message:
         message = summary([c for c in reports[-1].get("checks", ()) if c.get("status") != "pass"])
     fence.close(outcome, result=result or {}, reports=list(reports), error_code=code, error=message)
-    _after(Task.objects.get(pk=fence.task), fence, outcome, message or code)
+    _after(_task(fence), fence, outcome, message or code)
     return outcome
 
 
@@ -243,7 +249,7 @@ def release(fence: Fence, code: str, message: str) -> Outcome:
     """The agent hands it back unfinished, through no fault of the task, or tells that it lost it: a reclaim."""
     outcome = Outcome.RECLAIMED if code in LOST else Outcome.RELEASED
     fence.close(outcome, error_code=code, error=message)
-    _after(Task.objects.get(pk=fence.task), fence, outcome, message or code)
+    _after(_task(fence), fence, outcome, message or code)
     return outcome
 
 
@@ -255,7 +261,17 @@ def reclaim(fence: Fence, reason: str, *, only_lapsed: bool = True) -> None:
         rows = rows.filter(lease_until__lte=Now())
     if not rows.update(outcome=Outcome.RECLAIMED, ended_at=Now(), error_code="lease_lapsed", error=reason):
         raise Stale("attempt_over", "This attempt is not open any more.")
-    _after(Task.objects.get(pk=fence.task), fence, Outcome.RECLAIMED, reason)
+    _after(_task(fence), fence, Outcome.RECLAIMED, reason)
+
+
+def _task(fence: Fence) -> Task:
+    """The task that `fence` names; raises Stale when there is none, whatever the frame says."""
+    if task := _TASK.first(task=fence.task):
+        return task
+    raise Stale("attempt_over", "This attempt is not open any more.")
+
+
+_TASK = PreparedObjects(lambda task: Task.objects.filter(pk=task).order_by(), task=int)
 
 
 def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
