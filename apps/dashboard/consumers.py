@@ -11,9 +11,9 @@ import json
 import re
 from typing import Any
 
-from channels.generic.websocket import AsyncWebsocketConsumer
-
 from apps.dashboard.access import may_operate
+from apps.events.consumer import LaneConsumer
+from apps.events.hints import PAGES
 
 GROUP = re.compile(r"\A(?:dashboard|needs-you|(?:task|pull)\.[0-9]{1,18})\Z")
 MAX_GROUPS = 40
@@ -22,7 +22,7 @@ COALESCE_SECONDS = 0.15
 UNWELCOME, MALFORMED = 4403, 4400
 
 
-class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ships no types
+class LiveConsumer(LaneConsumer):
     """One open page. Says `{"watch": ["dashboard", "task.7"]}`, hears `{"changed": ["task.7"]}`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,12 +37,14 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         await self.accept()
         if not may_operate(self.scope["user"]):
             await self.close(UNWELCOME)
+            return
+        await self.channel_layer.group_add(PAGES, self.channel_name)
 
     async def disconnect(self, code: int) -> None:
-        """Leave every group."""
+        """Hear of nothing any more."""
         if self.timer is not None:
             self.timer.cancel()
-        await self._watch(set())
+        await self.channel_layer.group_discard(PAGES, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """The page says what it shows; the newest word counts."""
@@ -52,21 +54,14 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         if groups is None:
             await self.close(MALFORMED)
             return
-        await self._watch(groups)
+        self.watched = groups
         # What changed between the rendering of the page and this moment was heard by nobody.
         await self.send(text_data=json.dumps({"watching": sorted(groups)}))
 
-    async def _watch(self, groups: set[str]) -> None:
-        for group in self.watched - groups:
-            await self.channel_layer.group_discard(group, self.channel_name)
-        for group in groups - self.watched:
-            await self.channel_layer.group_add(group, self.channel_name)
-        self.watched = groups
-
     async def hint(self, event: dict[str, Any]) -> None:
-        """Something changed; wait a moment for more of it, then tell the page once."""
-        self.changed.add(event["group"])
-        if self.timer is None:
+        """Something changed; when the page shows it, wait a moment for more of it, then tell the page once."""
+        self.changed |= self.watched.intersection(event["groups"])
+        if self.changed and self.timer is None:
             self.timer = asyncio.get_running_loop().call_later(COALESCE_SECONDS, self._flush)
 
     def _flush(self) -> None:

@@ -7,11 +7,11 @@ import uuid
 from typing import Any
 
 import structlog
-from channels.generic.websocket import AsyncWebsocketConsumer
 
 from apps.agents import presence
 from apps.agents.models import Agent, Token
 from apps.agents.tokens import authenticate
+from apps.events.consumer import LaneConsumer
 from apps.events.lanes import HOT
 from apps.events.refused import Refused
 from apps.gateway import inbound, process
@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 REFUSED, PROTOCOL, VERSION_MISMATCH, REPLACED, FAILED = 4401, 4400, 4426, 4409, 1011
 
 
-class SidecarConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ships no types
+class SidecarConsumer(LaneConsumer):
     """One connection of one agent. Losing it takes nothing away; a newer one takes over."""
 
     agent: Agent

@@ -146,7 +146,7 @@ class Task(models.Model):
 
     @property
     def group(self) -> str:
-        """The channel group of everybody who watches this task."""
+        """What pages that show this task listen for."""
         return f"task.{self.pk}"
 
     @property

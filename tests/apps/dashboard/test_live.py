@@ -8,6 +8,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, User
 
 from apps.dashboard.consumers import MALFORMED, UNWELCOME, LiveConsumer, wanted_groups
+from apps.events.hints import PAGES
 
 OPERATOR = User(username="grace", is_staff=True, is_active=True)
 
@@ -26,8 +27,8 @@ async def watching(*groups: str) -> WebsocketCommunicator:
     return socket
 
 
-async def hint(group: str) -> None:
-    await get_channel_layer().group_send(group, {"type": "hint", "group": group})
+async def hint(*groups: str) -> None:
+    await get_channel_layer().group_send(PAGES, {"type": "hint", "groups": list(groups)})
 
 
 @pytest.mark.parametrize("user", [AnonymousUser(), User(username="visitor"), User(is_staff=True, is_active=False)])
@@ -41,8 +42,8 @@ async def test_only_operators_are_let_in(user):
 
 async def test_a_page_hears_of_what_it_shows_and_of_nothing_else():
     socket = await watching("dashboard", "task.7")
-    await hint("task.8")
-    await hint("task.7")
+    await hint("task.8", "needs-you")
+    await hint("task.8", "task.7")
 
     assert {"changed": ["task.7"]} == await socket.receive_json_from()
     assert await socket.receive_nothing()
