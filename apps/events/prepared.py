@@ -15,6 +15,8 @@ from django.db.models import Model, QuerySet
 from django.db.models.query import get_related_populators
 from django.db.models.sql.compiler import SQLCompiler
 
+from apps.events import driver
+
 M = TypeVar("M", bound=Model)
 Row = tuple[Any, ...]
 
@@ -33,10 +35,8 @@ class _Built:
     compiler: SQLCompiler
 
     def rows(self, values: dict[str, int | str], at_most: int | None = None) -> list[Row]:
-        with connection.cursor() as cursor:
-            filled = zip(self.places, self.params, strict=True)
-            cursor.execute(self.sql, [values[slot] if slot else param for slot, param in filled])
-            return list(cursor.fetchall() if at_most is None else cursor.fetchmany(at_most))
+        filled = zip(self.places, self.params, strict=True)
+        return driver.rows(self.sql, [values[slot] if slot else param for slot, param in filled], at_most)
 
 
 class _Query:
@@ -95,8 +95,8 @@ def _maker(compiler: SQLCompiler) -> Callable[[list[Row]], list[Any]]:
     first, last = info["select_fields"][0], info["select_fields"][-1] + 1
     names = [column.target.attname for column, *_ in select[first:last]]
     database = connection.alias
-    populators = get_related_populators(info, select, database)
-    converters = compiler.get_converters(column for column, *_ in select)
+    populators = get_related_populators(info, select, database)  # type: ignore[call-arg]  # the stubs are a version ahead
+    converters = compiler.get_converters([column for column, *_ in select])
 
     def make(rows: list[Row]) -> list[Any]:
         found = []

@@ -118,9 +118,11 @@ def _assign(pair: Pair) -> int:
 
 
 _TO_ASSIGN = PreparedObjects(
-    lambda task: Task.objects.filter(pk=task)
-    .select_related("repo")
-    .only("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused"),
+    lambda task: (
+        Task.objects.filter(pk=task)
+        .select_related("repo")
+        .only("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused")
+    ),
     task=int,
 )
 
