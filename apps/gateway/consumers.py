@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -11,18 +12,19 @@ import structlog
 from apps.agents import presence
 from apps.agents.models import Agent, Token
 from apps.agents.tokens import authenticate
+from apps.events import hints
 from apps.events.consumer import LaneConsumer
 from apps.events.lanes import HOT
 from apps.events.refused import Refused
 from apps.gateway import inbound, process
 from apps.gateway.limits import Pace
-from apps.gateway.outbound import News, Told, news
-from apps.gateway.registry import LIVE
+from apps.gateway.outbound import REFUSED, News, Told, news
+from apps.gateway.registry import LIVE, Socket
 from sidecar.wire import VERSION, BadFrame, decode_from_sidecar, encode, messages
 
 logger = structlog.get_logger(__name__)
 
-REFUSED, PROTOCOL, VERSION_MISMATCH, REPLACED, FAILED = 4401, 4400, 4426, 4409, 1011
+PROTOCOL, VERSION_MISMATCH, FAILED = 4400, 4426, 1011
 
 
 class SidecarConsumer(LaneConsumer):
@@ -36,6 +38,9 @@ class SidecarConsumer(LaneConsumer):
         self.told = Told()
         self.pace = Pace(time.monotonic)
         self.welcomed = False
+        self.turn = asyncio.Lock()
+        self.looking: asyncio.Task[None] | None = None
+        self.loop = asyncio.get_running_loop()
         found = await HOT.run(None, _who, dict(self.scope["headers"]).get(b"authorization", b""))
         await self.accept()  # before a refusal too, or the client would see a bare HTTP error instead of the code
         if found is None:
@@ -46,8 +51,10 @@ class SidecarConsumer(LaneConsumer):
 
     async def disconnect(self, code: int) -> None:
         LIVE.pop(self.connection, None)
+        self.welcomed = False
         if not hasattr(self, "agent"):
             return
+        hints.leave(self.agent.group, self.nudge)
         await self.channel_layer.group_discard(self.agent.group, self.channel_name)
         await HOT.run(self.agent.pk, presence.leave, self.agent, self.connection)
         self.log.info("sidecar left", code=code)
@@ -78,14 +85,16 @@ class SidecarConsumer(LaneConsumer):
 
     async def _act(self, frame: messages.Frame) -> None:
         verb = inbound.heartbeat if isinstance(frame, messages.Heartbeat) else inbound.about_attempt
-        try:
-            answers = await HOT.run(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
-        except Refused as no:
-            answers = [messages.ErrorFrame(code=no.code, message=no.message, about=frame.id)]
-        except Exception:  # a frame must never end the connection; the sidecar sends terminal ones again
-            self.log.exception("frame failed", frame=getattr(frame, "type", ""))
-            answers = [messages.ErrorFrame(code="internal", message="The hub could not do that now.", about=frame.id)]
-        await self._send(answers)
+        async with self.turn:
+            try:
+                answers = await HOT.run(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
+            except Refused as no:
+                answers = [messages.ErrorFrame(code=no.code, message=no.message, about=frame.id)]
+            except Exception:  # a frame must never end the connection; the sidecar sends terminal ones again
+                self.log.exception("frame failed", frame=getattr(frame, "type", ""))
+                sorry = "The hub could not do that now."
+                answers = [messages.ErrorFrame(code="internal", message=sorry, about=frame.id)]
+            await self._send(answers)
 
     async def _hello(self, frame: messages.Hello) -> None:
         if frame.version != VERSION:
@@ -101,28 +110,40 @@ class SidecarConsumer(LaneConsumer):
             await self.close(code=FAILED)
             return
         self.welcomed = True
-        LIVE[self.connection] = self.look
+        LIVE[self.connection] = Socket(self.look, self.token.pk)
+        hints.listen(self.agent.group, self.nudge)
         self.log.info("sidecar joined", software=frame.software, sandbox=frame.sandbox.level)
         await self._send(answers)
         await self._look_if_possible()
 
+    def nudge(self) -> None:
+        """Something about this agent changed; called on any thread of this process."""
+        self.loop.call_soon_threadsafe(self._nudged)
+
     async def hint(self, event: dict[str, Any]) -> None:
-        """Something about this agent changed."""
-        await self._look_if_possible()
+        """The same, from another process."""
+        self._nudged()
+
+    def _nudged(self) -> None:
+        """Look soon. Nudged again before it has begun, one look is enough."""
+        if self.looking is None and self.welcomed:
+            self.looking = asyncio.create_task(self._look_if_possible(), name="look")
 
     async def _look_if_possible(self) -> None:
-        """Channels would end this consumer without its `disconnect`; the heart makes the socket look again."""
+        """What fails here the heart makes good: it makes sockets look whose agents have heard nothing."""
         try:
             await self.look()
         except Exception:
             self.log.exception("could not look")
 
     async def look(self) -> None:
-        """Look at the truth, and say what is new."""
-        if not self.welcomed:
-            return
-        found: News = await HOT.run(self.agent.pk, news, self.agent.pk, self.connection, self.token.pk, self.told)
-        await self._send(found.frames)
+        """Look at the truth, and say what is new; after what is being said already."""
+        async with self.turn:
+            self.looking = None
+            if not self.welcomed:
+                return
+            found: News = await HOT.run(self.agent.pk, news, self.agent.pk, self.connection, self.token.pk, self.told)
+            await self._send(found.frames)
         if found.close is not None:
             self.log.info("closing socket", code=found.close)
             await self.close(code=found.close)

@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 
 from apps.agents import presence
+from apps.agents.models import Agent, Token
 from apps.events.lanes import HOT
 from apps.gateway import process
 from apps.gateway.registry import LIVE
@@ -34,6 +35,7 @@ async def _beat() -> None:
             if time.monotonic() - confirmed >= CONFIRM_SECONDS:
                 confirmed = time.monotonic()
                 await HOT.run(0, _confirm, list(LIVE))
+                await _end_what_is_over()
             await HOT.run(0, _sweep)
             await _say_unheard()
         except Exception:  # the database may be away for a while; the beat goes on and the work is found later
@@ -44,11 +46,29 @@ async def _beat() -> None:
 async def _say_unheard() -> None:
     """Make the sockets look whose hint was lost, or a hub without Redis would assign what no agent hears of."""
     for connection in await HOT.run(0, _unheard):
-        if look := LIVE.get(connection):
-            try:
-                await look()
-            except Exception:  # this socket is closing; the others still want to hear
-                logger.warning("a socket could not be told", connection=connection, exc_info=True)
+        await _make_look(connection)
+
+
+async def _end_what_is_over() -> None:
+    """Make the sockets look that may speak no more: their token has expired, or the hint of its end was lost."""
+    held = {connection: socket.token for connection, socket in LIVE.items()}
+    for connection in await HOT.run(0, _over, held):
+        await _make_look(connection)
+
+
+async def _make_look(connection: str) -> None:
+    if socket := LIVE.get(connection):
+        try:
+            await socket.look()
+        except Exception:  # this socket is closing; the others still want to hear
+            logger.warning("a socket could not be told", connection=connection, exc_info=True)
+
+
+def _over(held: dict[str, int]) -> list[str]:
+    """Those of the connections (with the ids of their tokens) whose token has ended, or that are nobody's voice."""
+    live = set(Token.objects.live().filter(pk__in=held.values()).values_list("pk", flat=True))
+    voices = set(Agent.objects.filter(connection__in=held, retired_at=None).values_list("connection", flat=True))
+    return [connection for connection, token in held.items() if token not in live or connection not in voices]
 
 
 def _unheard() -> list[str]:

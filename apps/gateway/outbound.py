@@ -17,6 +17,9 @@ from apps.tasks.models import Attempt, Task
 from apps.tasks.verdict import failing
 from sidecar.wire import messages, nouns
 
+REFUSED, REPLACED = 4401, 4409
+RESTARTING = 1012
+"""Taken for dead while it was not, as after a long stop of the database: it may come back at once."""
 PREVIOUS = 3
 """How many earlier attempts a brief quotes."""
 
@@ -43,9 +46,9 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     """What changed for `agent` since it was last told. Hearing twice, late or never is fine: it looks at the truth."""
     rows = _STANDING.rows(agent=agent, token=token)
     if not rows or not rows[0][0]:
-        return News(close=4401)
+        return News(close=REFUSED)
     if rows[0][1] != connection:
-        return News(close=4409)
+        return News(close=RESTARTING if rows[0][1] is None else REPLACED)
     open_now = {attempt for _, _, attempt in rows if attempt is not None}
     over = [pk for pk in told.pushed if pk not in open_now]
     frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]

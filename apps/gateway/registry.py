@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-LIVE: dict[str, Callable[[], Awaitable[None]]] = {}
-"""Connection names of welcomed sidecars, with what makes each look for news."""
+
+class Socket(NamedTuple):
+    """`look` makes it look for news; `token` is the id of the one it came in with."""
+
+    look: Callable[[], Awaitable[None]]
+    token: int
+
+
+LIVE: dict[str, Socket] = {}
+"""Sockets of welcomed sidecars by the name of their connection."""
