@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.events.clock import FromNow
 from apps.repos.models import Repo
 
 NAME = RegexValidator(
@@ -22,7 +23,7 @@ PRESENCE_TIMEOUT = timedelta(seconds=45)
 
 class AgentQuerySet(models.QuerySet["Agent"]):
     def online(self) -> AgentQuerySet:
-        return self.filter(connection__isnull=False, seen_at__gt=Now() - PRESENCE_TIMEOUT)
+        return self.filter(connection__isnull=False, seen_at__gt=FromNow(-PRESENCE_TIMEOUT))
 
     def available(self) -> AgentQuerySet:
         """Connected, not paused, able to run commands; may hold work."""

@@ -26,24 +26,28 @@ PAGES = "pages"
 
 
 class Bell:
-    """Runs on its own loop. What is hinted at again before it was told is told once."""
+    """Tells the layer, on a loop of its own. What is hinted at again before it was told is told once."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
         self._gathered: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
 
     def ring(self, group: str) -> None:
-        """On the loop: tell now, or with the next batch."""
+        """Tell now, or with the next batch. From any thread; only the first hint of a batch wakes the loop."""
         if group.startswith(URGENT):
-            self._start(group, {"type": "hint", "group": group})
+            self.loop.call_soon_threadsafe(self._start, group, {"type": "hint", "group": group})
             return
-        if not self._gathered:
-            self.loop.call_later(GATHER_SECONDS, self._tell_gathered)
-        self._gathered.add(group)
+        with self._lock:
+            first = not self._gathered
+            self._gathered.add(group)
+        if first:
+            self.loop.call_soon_threadsafe(self.loop.call_later, GATHER_SECONDS, self._tell_gathered)
 
     def _tell_gathered(self) -> None:
-        groups, self._gathered = sorted(self._gathered), set()
+        with self._lock:
+            groups, self._gathered = sorted(self._gathered), set()
         self._start(PAGES, {"type": "hint", "groups": groups})
 
     def _start(self, group: str, message: dict[str, Any]) -> None:
@@ -71,8 +75,7 @@ def send(group: str) -> None:
     if wake := _near.get(group):
         wake()
         return
-    bell = _bell()
-    bell.loop.call_soon_threadsafe(bell.ring, group)
+    _bell().ring(group)
 
 
 async def _send(group: str, message: dict[str, Any]) -> None:

@@ -68,9 +68,18 @@ def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
 
 def _to_tell(attempt: int) -> QuerySet[Attempt]:
     """The attempt with all that a frame tells of it, unless a person has it in hand."""
-    return Attempt.objects.filter(pk=attempt).exclude(task__executor=HAND).select_related("task__repo", "agent")
+    whole = Attempt.objects.filter(pk=attempt).exclude(task__executor=HAND).select_related("task__repo", "agent")
+    return whole.only("generation", "branch", "agent__name", *_TOLD_OF_TASK, *_TOLD_OF_REPO)
 
 
+_TOLD_OF_TASK = [
+    f"task__{field}"
+    for field in (
+        *("title", "description", "command", "executor", "checks", "success_criteria", "file_hints", "remarks"),
+        *("max_fixes", "timeout_seconds", "start", "commit", "base"),
+    )
+]
+_TOLD_OF_REPO = ["task__repo__slug", "task__repo__default_branch"]
 _STANDING, _TO_TELL = Prepared(_standing, agent=int, token=int), PreparedObjects(_to_tell, attempt=int)
 
 

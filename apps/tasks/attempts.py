@@ -15,11 +15,11 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
 
 from apps.agents.models import Agent
 from apps.events import statements
+from apps.events.clock import FromNow
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
 from apps.events.prepared import PreparedObjects
@@ -54,7 +54,7 @@ class Fence:
 
     def renew(self, stage: str, **facts: Any) -> None:
         """Keep the attempt's lease alive for another turn of `stage`; raises Stale as `close` does."""
-        self._write(lease_until=_lease(settings.LEASES[stage]), **facts)
+        self._write(lease_until=_in(settings.LEASES[stage]), **facts)
 
     def _write(self, **values: Any) -> None:
         mine = {"pk": self.attempt, "task": self.task, "agent": self.agent, "ended_at__isnull": True}
@@ -63,9 +63,9 @@ class Fence:
 
 
 @cache
-def _lease(length: timedelta) -> CombinedExpression:
+def _in(length: timedelta) -> FromNow:
     """So long from now, by the database's clock. One expression for each length, so that its SQL is built once."""
-    return Now() + length
+    return FromNow(length)
 
 
 def watchers(task: int, agent: int | None = None) -> list[str]:
@@ -108,7 +108,7 @@ def _assign(pair: Pair) -> int:
             "agent": pair.worker.id,
             "repo": task.repo_id,
             "generation": task.generation,
-            "lease_until": _lease(settings.LEASES["assigned"]),
+            "lease_until": _in(settings.LEASES["assigned"]),
             "branch": branch,
             "decision": _decision(pair),
         },
@@ -155,7 +155,7 @@ def accept(fence: Fence) -> None:
     first = {"status": TaskStatus.ASSIGNED}  # not when it is told again after a reconnect, nor out of blocked
     with contextlib.suppress(Stale):
         transition(
-            Task(pk=fence.task),
+            _unread(fence),
             TaskStatus.WORKING,
             Kind.TASK_ACCEPTED,
             where=first,
@@ -186,7 +186,7 @@ def block(fence: Fence, reason: str) -> None:
     fence.renew("blocked", blocked_reason=reason)
     if not Task.objects.filter(pk=fence.task, status=TaskStatus.BLOCKED).exists():
         tell = watchers(fence.task)
-        transition(Task(pk=fence.task), TaskStatus.BLOCKED, Kind.TASK_BLOCKED, tell=tell, reason=reason)
+        transition(_unread(fence), TaskStatus.BLOCKED, Kind.TASK_BLOCKED, tell=tell, reason=reason)
 
 
 @transaction.atomic
@@ -196,13 +196,15 @@ def unblock(fence: Fence) -> None:
     fence.renew("working", blocked_reason="")
     if Task.objects.filter(pk=fence.task, status=TaskStatus.BLOCKED).exists():
         tell = watchers(fence.task)
-        transition(Task(pk=fence.task), TaskStatus.WORKING, Kind.TASK_UNBLOCKED, tell=tell)
+        transition(_unread(fence), TaskStatus.WORKING, Kind.TASK_UNBLOCKED, tell=tell)
 
 
 @transaction.atomic
 def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Outcome:
     """The agent says it is done. Completed if its report bears that out; otherwise the attempt did not succeed."""
-    task = _task(fence)
+    task = _TO_JUDGE.first(task=fence.task)
+    if task is None:
+        raise Stale("attempt_over", "This attempt is not open any more.")
     verdict = judge(
         task.checks,
         reports,
@@ -212,7 +214,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
     )
     fence.close(verdict.outcome, result=result, reports=list(reports), error_code=verdict.code, error=verdict.message)
     if verdict.outcome is not Outcome.SUCCEEDED:
-        _after(task, fence, verdict.outcome, verdict.message)
+        _after(_task(fence), fence, verdict.outcome, verdict.message)
         return verdict.outcome
     transition(
         task,
@@ -266,6 +268,11 @@ def reclaim(fence: Fence, reason: str, *, only_lapsed: bool = True) -> None:
     _after(_task(fence), fence, Outcome.RECLAIMED, reason)
 
 
+def _unread(fence: Fence) -> Task:
+    """The task that `fence` names, without a look at the database; only to move it."""
+    return Task.from_db(None, ["id"], [fence.task])
+
+
 def _task(fence: Fence) -> Task:
     """The task that `fence` names; raises Stale when there is none, whatever the frame says."""
     if task := _TASK.first(task=fence.task):
@@ -273,7 +280,10 @@ def _task(fence: Fence) -> Task:
     raise Stale("attempt_over", "This attempt is not open any more.")
 
 
-_TASK = PreparedObjects(lambda task: Task.objects.filter(pk=task).order_by(), task=int)
+_TASK = PreparedObjects(lambda task: Task.objects.filter(pk=task), task=int)
+_TO_JUDGE = PreparedObjects(
+    lambda task: Task.objects.filter(pk=task).only("status", "checks", "repo", "work", "commit"), task=int
+)
 
 
 def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
@@ -289,7 +299,7 @@ def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
         return
     kinds = {Outcome.RECLAIMED: Kind.TASK_RECLAIMED, Outcome.RELEASED: Kind.TASK_RELEASED}
     if then.wait:  # out of every demand until its wait is over; the sweep puts it back in line, where it had stood
-        place: dict[str, Any] = {"demand": None, "not_before": Now() + then.wait}
+        place: dict[str, Any] = {"demand": None, "not_before": _in(then.wait)}
     else:
         place = {"demand_id": queue.demand_of(task), "not_before": None}
     wake.match_after_commit()

@@ -11,6 +11,7 @@ from apps.agents import presence, tokens
 from apps.agents.models import Agent, Role, Token
 from apps.gateway import heart
 from apps.gateway.outbound import REFUSED, REPLACED, RESTARTING, News, Told, news
+from sidecar.wire import messages
 from tests import cast
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +70,14 @@ def test_a_socket_that_was_taken_for_dead_may_come_back_at_once(ada: Agent, toke
 
     assert over(ada, token)
     assert RESTARTING == look(ada, token, str(ada.connection)).close
+
+
+def test_to_tell_of_an_assignment_takes_two_statements(ada: Agent, token: Token, django_assert_num_queries) -> None:
+    cast.assigned(cast.queued_task(repo=cast.repo(), checks=[cast.CHECK], target=ada))
+    told = Told()
+
+    with django_assert_num_queries(2):
+        (frame,) = news(ada.pk, str(ada.connection), token.pk, told).frames
+    with django_assert_num_queries(1):
+        assert News() == news(ada.pk, str(ada.connection), token.pk, told)
+    assert isinstance(frame, messages.TaskAssign)
