@@ -3,13 +3,20 @@
 Django under ASGI makes a thread, and so a connection, for every request. SQLite wants one persistent writer; PostgreSQL
 wants a handful of persistent connections. So the sidecars' door and REST share the hot lanes, and pages and admin have
 one of their own, where a slow page holds up nobody's work.
+
+On SQLite, what comes in numbers is committed together (a group commit): a commit waits for the disk, and one wait is as
+good for twenty as for one. Nobody gets an answer before the commit that holds its work.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
@@ -17,8 +24,7 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
-from django.db import close_old_connections
-from django.http import HttpRequest, HttpResponseBase
+from django.db import close_old_connections, transaction
 from django.urls import set_script_prefix
 
 P = ParamSpec("P")
@@ -27,40 +33,143 @@ T = TypeVar("T")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+MOST_TOGETHER = 32
+
+
+@dataclass(eq=False)
+class _Job:
+    """A piece of work, and who waits for it on which loop."""
+
+    work: Callable[[], Any]
+    shared: bool
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.work()
+        except BaseException as error:  # noqa: BLE001  it belongs to whoever waits
+            self.error = error
+
+    def answer(self) -> None:
+        """On the loop. Whoever waited may have been cancelled; the work is done all the same."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Lane:
+    """One thread. `together`: work that may share a transaction does, when more than one piece of it waits."""
+
+    def __init__(self, name: str, *, together: bool) -> None:
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._together = together
+        self._lock = threading.Lock()
+        self._waiting: list[_Job] = []
+
+    def put(self, job: _Job) -> None:
+        """Work of one caller that waits for each answer keeps its order; so does everything that does not share."""
+        with self._lock:
+            self._waiting.append(job)
+            first = len(self._waiting) == 1
+        if first:  # the others go along with it
+            self.thread.submit(self._take)
+
+    def _take(self) -> None:
+        with self._lock:
+            jobs, self._waiting = self._waiting, []
+        shared = [job for job in jobs if job.shared] if self._together else []
+        if len(shared) > 1:
+            jobs = [job for job in jobs if not job.shared]
+            for start in range(0, len(shared), MOST_TOGETHER):
+                _run_together(shared[start : start + MOST_TOGETHER])
+        for job in jobs:
+            _run_alone(job)
+
+
+def _run_alone(job: _Job) -> None:
+    close_old_connections()
+    job.run()
+    close_old_connections()
+    _answer([job])
+
+
+def _run_together(jobs: Sequence[_Job]) -> None:
+    """In one transaction, each behind a savepoint of its own, so that what fails undoes only itself."""
+    close_old_connections()
+    try:
+        with transaction.atomic():
+            for job in jobs:
+                job.work = partial(_behind_savepoint, job.work)
+                job.run()
+    except BaseException as error:  # noqa: BLE001  nothing of any of them is there
+        for job in jobs:
+            job.error = error
+    close_old_connections()
+    _answer(jobs)
+
+
+def _behind_savepoint(work: Callable[[], T]) -> T:
+    with transaction.atomic():
+        result = work()
+        # If it swallowed an error of the database, this savepoint will be undone and its answer would be a lie.
+        transaction.get_connection().validate_no_broken_transaction()
+        return result
+
+
+def _answer(jobs: Sequence[_Job]) -> None:
+    for loop in {job.future.get_loop() for job in jobs}:
+        mine = [job for job in jobs if job.future.get_loop() is loop]
+        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
+            loop.call_soon_threadsafe(_answer_on_loop, mine)
+
+
+def _answer_on_loop(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.answer()
 
 
 class Lanes:
-    """`count` threads; work with the same `key` always runs on the same one, in order."""
+    """`count` threads; work with the same `key` always runs on the same one."""
 
-    def __init__(self, name: str, count: int) -> None:
-        self._threads = [ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-{n}") for n in range(count)]
+    def __init__(self, name: str, count: int, *, together: bool = False) -> None:
+        self._lanes = [Lane(f"{name}-{n}", together=together) for n in range(count)]
         self._next = 0
 
-    def pick(self, key: int | None = None) -> ThreadPoolExecutor:
+    def pick(self, key: int | None = None) -> Lane:
         """The lane of `key`, or the next one in turn."""
         if key is None:
             self._next += 1
             key = self._next
-        return self._threads[key % len(self._threads)]
+        return self._lanes[key % len(self._lanes)]
 
     async def run(self, key: int | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `work` on a lane. Work that has begun is finished even when the caller is cancelled."""
-        return await asyncio.get_running_loop().run_in_executor(self.pick(key), lambda: _tidily(work, *args, **kwargs))
+        return await self._run(key, False, partial(work, *args, **kwargs))
+
+    async def share(self, key: int | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for work that comes in numbers, is short, and writes: it may be committed with others."""
+        return await self._run(key, True, partial(work, *args, **kwargs))
+
+    async def _run(self, key: int | None, shared: bool, work: Callable[[], T]) -> T:
+        job = _Job(work, shared, asyncio.get_running_loop().create_future())
+        self.pick(key).put(job)
+        found: T = await job.future
+        return found
 
 
-def _tidily(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    close_old_connections()
-    try:
-        return work(*args, **kwargs)
-    finally:
-        close_old_connections()
-
-
-HOT = Lanes("hot", 1 if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") else settings.DATABASE_LANES)
+_ON_SQLITE = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+HOT = Lanes("hot", 1 if _ON_SQLITE else settings.DATABASE_LANES, together=_ON_SQLITE)
 PAGES = Lanes("pages", 1)
 GIT = Lanes("git", 1)
 GIT_PATHS = ("/api/pulls", "/api/repos", "/api/agent/pulls", "/pulls/", "/repos")
 """These wait for git, and for an upstream at worst: on a hot lane that would hold up heartbeats until leases lapse."""
+SHARED = {("POST", "/api/tasks")}
+"""Requests that may share a commit."""
 
 
 def lanes_for(path: str) -> Lanes:
@@ -90,15 +199,16 @@ class LaneHandler(ASGIHandler):
             return
         set_script_prefix(get_script_prefix(scope))
         request, refusal = self.create_request(scope, body)
-        response = refusal if request is None else await lanes.run(None, self._respond, request)
+        if request is None:
+            response = refusal
+        else:
+            run = lanes.share if (request.method, request.path) in SHARED else lanes.run
+            response = await run(None, self.get_response, request)
         body.close()
         if response is not None:
             # Streamed pieces may query the database too; they are made on a lane as well.
-            async with ThreadSensitiveContext(executor=lanes.pick()):
-                await self.send_response(response, send)
-
-    def _respond(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
-        if not response.streaming:
-            response.close()
-        return response
+            try:
+                async with ThreadSensitiveContext(executor=lanes.pick().thread):
+                    await self.send_response(response, send)
+            finally:  # here and not on the lane, where it would close a connection that is in others' transaction
+                response.close()

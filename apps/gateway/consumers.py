@@ -87,7 +87,7 @@ class SidecarConsumer(LaneConsumer):
         verb = inbound.heartbeat if isinstance(frame, messages.Heartbeat) else inbound.about_attempt
         async with self.turn:
             try:
-                answers = await HOT.run(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
+                answers = await HOT.share(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
             except Refused as no:
                 answers = [messages.ErrorFrame(code=no.code, message=no.message, about=frame.id)]
             except Exception:  # a frame must never end the connection; the sidecar sends terminal ones again

@@ -6,8 +6,12 @@ from django.db import transaction
 
 
 def match_after_commit() -> None:
-    """Match once this transaction is committed. Its failure is logged and never the caller's: the sweep follows."""
-    transaction.on_commit(_match, robust=True)
+    """Match once this transaction is committed. Its failure is logged and never the caller's: the sweep follows.
+
+    Asked for again in the same transaction, once is enough: what a savepoint takes back, it takes back for all in it.
+    """
+    if not any(hook is _match for _, hook, _ in transaction.get_connection().run_on_commit):
+        transaction.on_commit(_match, robust=True)
 
 
 def _match() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -57,6 +58,32 @@ async def test_a_submitted_task_is_pushed_accepted_completed_and_settled(hub: Hu
         assert (pk, "Fix it", 1) == (task.task, task.brief.title, task.generation)
         assert ("succeeded", welcome.lease_seconds) == (settled.outcome, 3.0)
         assert "completed" == (await asyncio.to_thread(hub.task, pk))["status"]
+
+
+async def test_many_submissions_at_once_each_get_their_own_answer(hub: Hub) -> None:
+    """Some in order, some not, some the same twice; on SQLite they are committed together."""
+
+    async def post(client: httpx.AsyncClient, number: int) -> tuple[int, dict[str, object]]:
+        wanted: dict[str, object] = {"title": f"task {number}", "command": "true", "capabilities": ["nobody-has"]}
+        if number % 3 == 1:
+            wanted["title"] = ""
+        elif number % 3 == 2:
+            wanted["idempotency_key"] = f"many-{number // 6}"
+        answer = await client.post("/api/tasks", json=wanted)
+        return answer.status_code, answer.json()
+
+    headers = {"Authorization": f"Bearer {hub._token}"}
+    async with httpx.AsyncClient(base_url=hub.url, headers=headers, timeout=30) as client:
+        answers = await asyncio.gather(*[post(client, number) for number in range(60)])
+
+    assert [(201, f"task {n}") for n in range(0, 60, 3)] == [(s, body["title"]) for s, body in answers[0::3]]
+    assert [400] * 20 == [status for status, _ in answers[1::3]]
+    assert all("title" in body for _, body in answers[1::3])
+    same: dict[int, set[object]] = {}
+    for number in range(2, 60, 3):
+        assert answers[number][0] in (200, 201)
+        same.setdefault(number // 6, set()).add(answers[number][1]["id"])
+    assert [1] * 10 == [len(ids) for ids in same.values()]
 
 
 async def test_a_wrong_token_is_refused_with_its_code(hub: Hub) -> None:
