@@ -92,6 +92,8 @@ def _refresh(
     locked = PullRequest.objects.select_for_update().get(pk=pull.pk)
     if locked.is_final or locked.head != seen.head:
         raise Stale("pull_moved", "The pull request changed in this moment.")
+    if mirror.head(pull.repo.mirror, pull.base_branch) != seen.base:  # or an older look would undo a newer one
+        raise Stale("base_moved", "The base branch moved in this moment.")
     outdate(pull, base=seen.base, head=seen.head)
     known = _current(pull, seen)
     fields = scrutiny.columns(seen, pull.task, pull.repo, known.status if known else None)

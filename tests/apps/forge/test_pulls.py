@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from apps.events.models import Event
-from apps.events.refused import Invalid, Refused
-from apps.forge import actions, jobs, merging, opening, verification
+from apps.events.refused import Invalid, Refused, Stale
+from apps.forge import actions, jobs, merging, opening, scrutiny, verification
 from apps.forge.lifecycle import PullStatus, VerificationStatus
 from apps.forge.models import Comment, PullRequest, Verification
 from apps.repos import mirror
@@ -66,6 +66,26 @@ def test_every_job_may_run_twice(workshop: Workshop) -> None:
 
     assert 1 == PullRequest.objects.count()
     assert [VerificationStatus.PASSED] == list(Verification.objects.values_list("status", flat=True))
+
+
+def test_a_look_at_an_older_base_does_not_undo_a_newer_one(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    pull = workshop.verified(CHANGE)
+    moved = run_git(workshop.mirror, "commit-tree", "-p", "main", "-m", "Other", "main^{tree}")
+    look = scrutiny.look
+
+    def slowly(*args: Any) -> scrutiny.Look:
+        seen = look(*args)
+        run_git(workshop.mirror, "update-ref", "refs/heads/main", moved)
+        return seen
+
+    with monkeypatch.context() as slow:
+        slow.setattr(scrutiny, "look", slowly)
+        with pytest.raises(Stale):
+            verification.refresh(pull.pk)
+    jobs.refresh(pull.pk)
+
+    assert moved == cast.fresh(pull).base
+    assert [VerificationStatus.PENDING] == [v.status for v in pull.verifications.filter(base=moved)]
 
 
 def test_a_branch_that_does_not_end_at_the_reported_commit_opens_nothing(workshop: Workshop) -> None:
