@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import schemathesis
 from django.core.management import call_command
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
@@ -19,10 +21,6 @@ from apps.tasks.models import Task
 from tests import cast, rest
 from tests.apps.forge.workshop import Workshop
 from tests.house.test_roles import API
-
-# The bare WSGI application ends each request by closing the connection that holds the test's transaction; an in-memory
-# SQLite stays open then, a PostgreSQL does not.
-pytestmark = pytest.mark.one_database
 
 schema = schemathesis.openapi.from_wsgi("/api/openapi.json", get_wsgi_application())
 schema.config.phases.coverage.enabled = False  # hundreds of requests for each operation; chance finds them in time
@@ -46,6 +44,16 @@ FUZZ = settings(
 @pytest.fixture(autouse=True)
 def _own_directory(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _one_connection():
+    """A bare application closes the connection before and after each request, and with it the test's transaction."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
