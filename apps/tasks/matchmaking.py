@@ -27,8 +27,9 @@ def match() -> int:
 
 def _round() -> tuple[int, int]:
     assigned = lost = 0
-    for idle in roster.idle_workers():
-        heads = roster.heads(idle)
+    demands = roster.waiting()
+    for idle in roster.idle_workers() if demands else ():
+        heads = roster.heads(demands, idle)
         avoiding = any(head.need.avoid is not None for head in heads)
         connected: list[Worker] = roster.connected_workers() if avoiding else []
         for chosen in pair(heads, idle, connected):

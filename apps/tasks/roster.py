@@ -69,11 +69,19 @@ def connected_workers() -> list[Worker]:
 _CONNECTED = Prepared(lambda: Agent.objects.available().order_by("id").values_list(*WORKER))
 
 
-def heads(idle: list[Worker]) -> list[Head]:
+Waiting = list[tuple[Any, ...]]
+
+
+def waiting() -> Waiting:
+    """The demands that have a queued task, for `heads`; mostly there is none, and then nothing else need be read."""
+    return _NONEMPTY.rows()
+
+
+def heads(demands: Waiting, idle: list[Worker]) -> list[Head]:
     """For each need that one of `idle` can serve: the tasks at its front, at most as many as there are agents."""
     found: list[Head] = []
     running: Mapping[int, int] | None = None
-    for pk, executor, capabilities, repo, target, avoid, max_running in _NONEMPTY.rows():
+    for pk, executor, capabilities, repo, target, avoid, max_running in demands:
         need = Need(executor, _words(capabilities), repo, target, avoid)
         able = sum(1 for worker in idle if not misfit(need, worker))
         if not able:

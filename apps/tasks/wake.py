@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from django.db import transaction
 
 
@@ -15,6 +17,17 @@ def match_after_commit() -> None:
 
 
 def _match() -> None:
+    """One at a time in this process: two would reach for the same tasks, and one of them in vain."""
     from apps.tasks.matchmaking import match  # matchmaking stands above the verbs that wake it
 
-    match()
+    _wanted.set()
+    while _wanted.is_set() and _matching.acquire(blocking=False):  # who has it looks again before it leaves
+        try:
+            _wanted.clear()
+            match()
+        finally:
+            _matching.release()
+
+
+_wanted = threading.Event()
+_matching = threading.Lock()

@@ -88,7 +88,9 @@ def test_a_matcher_that_looked_too_early_does_not_overfill_a_repository() -> Non
     for _ in range(2):
         cast.queued_task(repo=repo)
     (idle,) = roster.idle_workers()
-    heads = [replace(head, room=None) for head in roster.heads(idle)]  # as they were before somebody set the limit
+    heads = [
+        replace(head, room=None) for head in roster.heads(roster.waiting(), idle)
+    ]  # as they were before somebody set the limit
     first, second = pair(heads, idle)
     attempts.assign(first)
 
@@ -167,7 +169,7 @@ def test_the_matcher_reads_no_more_tasks_than_there_are_idle_agents() -> None:
     backlog(500)
     (idle,) = roster.idle_workers()
 
-    assert len(workers) == len(roster.heads(idle))
+    assert len(workers) == len(roster.heads(roster.waiting(), idle))
 
 
 def plan(rows: QuerySet[Any]) -> str:
