@@ -15,10 +15,15 @@ SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=15000; PRAGMA temp_store=MEMORY;"
     "PRAGMA cache_size=-32000; PRAGMA journal_size_limit=67108864;"
 )
+PREPARE_AFTER = 5
+"""How often PostgreSQL sees a statement before it keeps its plan."""
 
 
-def database(url: str) -> dict[str, Any]:
-    """Django's DATABASES entry for `url`; raises ImproperlyConfigured when it cannot be read."""
+def database(url: str, *, prepared: bool = True) -> dict[str, Any]:
+    """Django's DATABASES entry for `url`; raises ImproperlyConfigured when it cannot be read.
+
+    `prepared`: PostgreSQL keeps the plans of frequent statements; not behind a pooler that changes the connection.
+    """
     config: dict[str, Any] = environ.Env.db_url_config(url)
     if config.get("ENGINE", "").endswith("sqlite3"):
         name = config["NAME"]
@@ -29,7 +34,9 @@ def database(url: str) -> dict[str, Any]:
     else:
         config["CONN_MAX_AGE"] = 600
         config["CONN_HEALTH_CHECKS"] = True
-        config.setdefault("OPTIONS", {})["connect_timeout"] = 5
+        options = config.setdefault("OPTIONS", {})
+        options.setdefault("connect_timeout", 5)
+        options["prepare_threshold"] = PREPARE_AFTER if prepared else None
     return config
 
 

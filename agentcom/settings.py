@@ -81,7 +81,7 @@ TEMPLATES = [
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'hub.sqlite3'}")
-DATABASES = {"default": database(DATABASE_URL)}
+DATABASES = {"default": database(DATABASE_URL, prepared=env.bool("AGENTCOM_PREPARED_STATEMENTS", default=True))}
 DATABASE_LANES = env.int("AGENTCOM_DATABASE_LANES", default=4)
 """Threads with a lasting connection that each web process keeps for PostgreSQL; SQLite gets one."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

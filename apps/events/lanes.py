@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
-from django.db import close_old_connections, transaction
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, transaction
 from django.urls import set_script_prefix
 
 P = ParamSpec("P")
@@ -34,6 +36,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 MOST_TOGETHER = 32
+CONNECTION_CHECK_SECONDS = 1.0
 
 
 @dataclass(eq=False)
@@ -70,6 +73,7 @@ class Lane:
         self._together = together
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
+        self._looked_after = -math.inf
 
     def put(self, job: _Job) -> None:
         """Work of one caller that waits for each answer keeps its order; so does everything that does not share."""
@@ -82,6 +86,7 @@ class Lane:
     def _take(self) -> None:
         with self._lock:
             jobs, self._waiting = self._waiting, []
+        self._look_after_connection()
         shared = [job for job in jobs if job.shared] if self._together else []
         if len(shared) > 1:
             jobs = [job for job in jobs if not job.shared]
@@ -90,17 +95,22 @@ class Lane:
         for job in jobs:
             _run_alone(job)
 
+    def _look_after_connection(self) -> None:
+        """Have Django end a connection that is old or broken. To ask the server itself costs as much as a statement."""
+        now = time.monotonic()
+        broken = connections[DEFAULT_DB_ALIAS].errors_occurred
+        if broken or now - self._looked_after > CONNECTION_CHECK_SECONDS:
+            self._looked_after = now
+            close_old_connections()
+
 
 def _run_alone(job: _Job) -> None:
-    close_old_connections()
     job.run()
-    close_old_connections()
     _answer([job])
 
 
 def _run_together(jobs: Sequence[_Job]) -> None:
     """In one transaction, each behind a savepoint of its own, so that what fails undoes only itself."""
-    close_old_connections()
     try:
         with transaction.atomic():
             for job in jobs:
@@ -109,7 +119,6 @@ def _run_together(jobs: Sequence[_Job]) -> None:
     except BaseException as error:  # noqa: BLE001  nothing of any of them is there
         for job in jobs:
             job.error = error
-    close_old_connections()
     _answer(jobs)
 
 
@@ -140,12 +149,14 @@ class Lanes:
         self._lanes = [Lane(f"{name}-{n}", together=together) for n in range(count)]
         self._next = 0
 
+    def in_turn(self) -> int:
+        """A key for work that may run on any lane."""
+        self._next += 1
+        return self._next
+
     def pick(self, key: int | None = None) -> Lane:
         """The lane of `key`, or the next one in turn."""
-        if key is None:
-            self._next += 1
-            key = self._next
-        return self._lanes[key % len(self._lanes)]
+        return self._lanes[(self.in_turn() if key is None else key) % len(self._lanes)]
 
     async def run(self, key: int | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `work` on a lane. Work that has begun is finished even when the caller is cancelled."""
@@ -193,6 +204,7 @@ class LaneHandler(ASGIHandler):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lanes = lanes_for(scope["path"])
+        turn = lanes.in_turn()
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -203,12 +215,12 @@ class LaneHandler(ASGIHandler):
             response = refusal
         else:
             run = lanes.share if (request.method, request.path) in SHARED else lanes.run
-            response = await run(None, self.get_response, request)
+            response = await run(turn, self.get_response, request)
         body.close()
         if response is not None:
             # Streamed pieces may query the database too; they are made on a lane as well.
             try:
-                async with ThreadSensitiveContext(executor=lanes.pick().thread):
+                async with ThreadSensitiveContext(executor=lanes.pick(turn).thread):
                     await self.send_response(response, send)
             finally:  # here and not on the lane, where it would close a connection that is in others' transaction
                 response.close()
