@@ -39,6 +39,7 @@ class Kind(StrEnum):
     AGENT_LEFT = "agent.left", "The agent's connection ended."
     AGENT_PAUSED = "agent.paused", "An operator paused the agent."
     AGENT_RESUMED = "agent.resumed", "An operator let the agent work again."
+    AGENT_RETIRED = "agent.retired", "An operator took the agent out of service for good."
     TOKEN_MINTED = "token.minted", "A token was made."
     TOKEN_REVOKED = "token.revoked", "A token was revoked."
     TOKEN_ROTATED = "token.rotated", "A token was replaced; the old one works for the overlap."

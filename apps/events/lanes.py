@@ -86,7 +86,11 @@ class Lane:
     def _take(self) -> None:
         with self._lock:
             jobs, self._waiting = self._waiting, []
-        self._look_after_connection()
+        try:
+            self._look_after_connection()
+        except Exception as error:  # noqa: BLE001  whoever waits must hear of it, or would wait for ever
+            _fail(jobs, error)
+            return
         shared = [job for job in jobs if job.shared] if self._together else []
         if len(shared) > 1:
             jobs = [job for job in jobs if not job.shared]
@@ -117,8 +121,8 @@ def _run_together(jobs: Sequence[_Job]) -> None:
                 job.work = partial(_behind_savepoint, job.work)
                 job.run()
     except BaseException as error:  # noqa: BLE001  nothing of any of them is there
-        for job in jobs:
-            job.error = error
+        _fail(jobs, error)
+        return
     _answer(jobs)
 
 
@@ -128,6 +132,12 @@ def _behind_savepoint(work: Callable[[], T]) -> T:
         # If it swallowed an error of the database, this savepoint will be undone and its answer would be a lie.
         transaction.get_connection().validate_no_broken_transaction()
         return result
+
+
+def _fail(jobs: Sequence[_Job], error: BaseException) -> None:
+    for job in jobs:
+        job.error = error
+    _answer(jobs)
 
 
 def _answer(jobs: Sequence[_Job]) -> None:
