@@ -42,6 +42,7 @@ api = [
     path("agents/<slug:name>", agents.OneAgent.as_view(), name="api_agent"),
     path("agents/<slug:name>/pause", agents.PauseAgent.as_view(), name="api_agent_pause"),
     path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
+    path("agents/<slug:name>/retire", agents.RetireAgent.as_view(), name="api_agent_retire"),
     path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),
     path("agent/tasks/<int:pk>", own.OwnTask.as_view(), name="api_own_task"),
     path("agent/pulls", by_hand.Places.as_view(), name="api_places"),

@@ -56,7 +56,7 @@ class AgentAdmin(admin.ModelAdmin[Agent]):
     fields = ("name", "restricted", "repos", *FACTS)
     readonly_fields = ("name", *FACTS)
     filter_horizontal = ["repos"]
-    actions = ["pause", "resume", "revoke_tokens"]
+    actions = ["pause", "resume", "retire", "revoke_tokens"]
 
     @admin.display(boolean=True)
     def connected(self, agent: Agent) -> bool:
@@ -80,6 +80,15 @@ class AgentAdmin(admin.ModelAdmin[Agent]):
         """Work again."""
         for agent in agents:
             presence.resume(agent, by=request.user.get_username())
+
+    @admin.action(description="Retire for good (paused ones only)", permissions=["change"])
+    def retire(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        """Out of service; the history stays."""
+        for agent in agents:
+            try:
+                presence.retire(agent, by=request.user.get_username())
+            except Refused as refused:
+                self.message_user(request, refused.message, messages.ERROR)
 
     @admin.action(description="Revoke all tokens (its sockets close)", permissions=["change"])
     def revoke_tokens(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:

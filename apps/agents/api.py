@@ -130,6 +130,17 @@ class ResumeAgent(APIView):
         return Response(AgentSerializer(with_work().get(name=name)).data)
 
 
+class RetireAgent(APIView):
+    """Out of service for good: its tokens end, its name and history stay. 409 unless it is paused."""
+
+    permission_classes = [scoped("agents:write")]
+
+    @extend_schema(parameters=[NAME], request=None, responses={200: AgentSerializer, 404: Refusal, 409: Refusal})
+    def post(self, request: Request, name: str) -> Response:
+        presence.retire(get_object_or_404(Agent, name=name), by=actor(request))
+        return Response(AgentSerializer(with_work().get(name=name)).data)
+
+
 class CodeRequest(Strict):
     name = serializers.CharField(
         max_length=40, required=False, allow_blank=True, default="", help_text="What the agent will be called."

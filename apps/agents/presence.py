@@ -9,9 +9,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from apps.agents.models import Agent
+from apps.agents import tokens
+from apps.agents.models import Agent, Token
 from apps.events.kinds import Kind
 from apps.events.log import hint, record
+from apps.events.refused import Refused
 
 
 @transaction.atomic
@@ -73,3 +75,17 @@ def resume(agent: Agent, *, by: str) -> None:
     if Agent.objects.filter(pk=agent.pk, paused=True).update(paused=False):
         record(Kind.AGENT_RESUMED, agent, tell=["dashboard"], actor=by)
     hint(agent.group)
+
+
+@transaction.atomic
+def retire(agent: Agent, *, by: str) -> None:
+    """Out of service for good: its tokens end, its socket closes, its name and history stay. Refused unless paused."""
+    retired = Agent.objects.filter(pk=agent.pk, paused=True, retired_at__isnull=True).update(retired_at=Now())
+    if not retired:
+        fresh = Agent.objects.get(pk=agent.pk)
+        if fresh.retired_at is None:
+            raise Refused("agent_not_paused", f"Pause {agent.name} first; what it has in hand can end then.")
+        return
+    record(Kind.AGENT_RETIRED, agent, tell=["dashboard", agent.group], actor=by)
+    for token in Token.objects.live().filter(agent=agent):
+        tokens.revoke(token, by=by)

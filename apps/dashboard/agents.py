@@ -67,7 +67,12 @@ def pause(agent: Agent, by: str) -> None:
     presence.pause(agent, by=by)
 
 
-VERBS: Mapping[str, Callable[[Agent, str], None]] = {"pause": pause, "resume": resume}
+def retire(agent: Agent, by: str) -> None:
+    """Out of service for good."""
+    presence.retire(agent, by=by)
+
+
+VERBS: Mapping[str, Callable[[Agent, str], None]] = {"pause": pause, "resume": resume, "retire": retire}
 
 
 @require_POST

@@ -55,6 +55,7 @@ API: Mapping[str, Mapping[str, str]] = {
     "GET api/agents/<slug:name>": READ,
     "POST api/agents/<slug:name>/pause": WRITE,
     "POST api/agents/<slug:name>/resume": WRITE,
+    "POST api/agents/<slug:name>/retire": WRITE,
     "POST api/agents/enrolment-codes": WRITE,
     "GET api/agent/tasks": AGENTS,
     "GET api/agent/tasks/<int:pk>": AGENTS,

@@ -78,6 +78,18 @@ def test_pausing_and_resuming_are_remembered(admin):
     )
 
 
+def test_only_a_paused_agent_is_retired(admin):
+    agent = cast.agent()
+    said = do(admin, "agents_agent", "retire", agent.pk).content.decode()
+    early = cast.fresh(agent).retired_at
+    do(admin, "agents_agent", "pause", agent.pk)
+    do(admin, "agents_agent", "retire", agent.pk)
+
+    assert f"Pause {agent.name} first" in said
+    assert early is None
+    assert cast.fresh(agent).retired_at is not None
+
+
 def test_an_agent_may_be_confined_to_repositories_but_not_renamed(admin):
     agent, repo = cast.agent(), cast.repo()
 

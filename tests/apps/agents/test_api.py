@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
+from apps.agents import tokens
 from apps.agents.models import Agent, Token
+from apps.events.models import Event
 from apps.tasks import attempts
 from tests import cast, rest
 from tests.rest import known
@@ -50,6 +52,22 @@ def test_an_agent_is_paused_and_resumed(caller):
     resumed = caller.post("/api/agents/carry-the-one/resume").json()
 
     assert (True, True, False) == (paused["paused"], again["paused"], resumed["paused"])
+
+
+def test_an_agent_is_retired_once_it_is_paused_and_its_token_ends(caller):
+    ship = cast.agent("carry-the-one")
+    token, _ = tokens.mint("agent", agent=ship, by="tests")
+    refused = caller.post("/api/agents/carry-the-one/retire")
+    before = Token.objects.live().filter(pk=token.pk).exists()
+    caller.post("/api/agents/carry-the-one/pause")
+    retired = caller.post("/api/agents/carry-the-one/retire")
+    again = caller.post("/api/agents/carry-the-one/retire")
+
+    assert (409, "agent_not_paused") == (refused.status_code, refused.json()["code"])
+    assert (True, False) == (before, Token.objects.live().filter(pk=token.pk).exists())
+    assert (200, 200) == (retired.status_code, again.status_code)
+    assert retired.json()["retired_at"] == again.json()["retired_at"] is not None
+    assert 1 == Event.objects.filter(kind="agent.retired").count()
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,18 @@ def test_pausing_an_agent_and_back(page):
     assert (True, False) == (paused, cast.fresh(ada).paused)
 
 
+def test_retiring_an_agent_takes_it_off_the_page(page):
+    ada, bob = cast.agent("ada"), cast.agent("bob")
+    refused = page.post(f"/agents/{ada.pk}/retire")
+    for agent in (ada, bob):
+        page.post(f"/agents/{agent.pk}/pause")
+    page.post(f"/agents/{ada.pk}/retire")
+    shown = page.get("/agents").content.decode()
+
+    assert (409, True) == (refused.status_code, "Pause ada first" in refused.content.decode())
+    assert (False, True) == (f'id="agent-{ada.pk}"' in shown, f'id="agent-{bob.pk}"' in shown)
+
+
 def test_a_repository_is_added_and_a_bad_address_is_refused(page):
     bad = page.post("/repos", {"source": "ext::sh -c id", "slug": "evil"})
     good = page.post("/repos", {"source": "", "slug": "ledger"}, follow=True)
