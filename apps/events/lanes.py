@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import structlog
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core.exceptions import RequestAborted
@@ -35,6 +36,7 @@ T = TypeVar("T")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+logger = structlog.get_logger(__name__)
 MOST_TOGETHER = 32
 CONNECTION_CHECK_SECONDS = 1.0
 
@@ -108,6 +110,13 @@ class Lane:
             close_old_connections()
 
 
+def _logged(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("work on a lane failed")
+
+
 def _run_alone(job: _Job) -> None:
     job.run()
     _answer([job])
@@ -175,6 +184,10 @@ class Lanes:
     async def share(self, key: int | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, for work that comes in numbers, is short, and writes: it may be committed with others."""
         return await self._run(key, True, partial(work, *args, **kwargs))
+
+    def soon(self, work: Callable[[], object]) -> None:
+        """Run `work` on a lane when its turn comes, from any thread. Nobody waits for it; its failure is logged."""
+        self.pick().thread.submit(_logged, work)
 
     async def _run(self, key: int | None, shared: bool, work: Callable[[], T]) -> T:
         job = _Job(work, shared, asyncio.get_running_loop().create_future())

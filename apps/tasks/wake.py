@@ -6,6 +6,8 @@ import threading
 
 from django.db import transaction
 
+from apps.events.lanes import HOT
+
 
 def match_after_commit() -> None:
     """Match once this transaction is committed. Its failure is logged and never the caller's: the sweep follows.
@@ -21,12 +23,15 @@ def _match() -> None:
     from apps.tasks.matchmaking import match  # matchmaking stands above the verbs that wake it
 
     _wanted.set()
-    while _wanted.is_set() and _matching.acquire(blocking=False):  # who has it looks again before it leaves
-        try:
-            _wanted.clear()
-            match()
-        finally:
-            _matching.release()
+    if not _matching.acquire(blocking=False):
+        return  # whoever has it sees to us
+    try:
+        _wanted.clear()
+        match()
+    finally:
+        _matching.release()
+    if _wanted.is_set():  # somebody committed meanwhile; not on this caller's time, or it might never get its answer
+        HOT.soon(_match)
 
 
 _wanted = threading.Event()

@@ -10,8 +10,10 @@ import argparse
 import asyncio
 import functools
 import os
+import signal
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -211,6 +213,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--only", choices=["sqlite", "postgres", "sandbox"])
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # its servers and databases end with it
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.runs} runs, median (least to most)")
     found: Any = [options.only] if options.only in {"sqlite", "postgres"} else kinds() if options.only is None else []
     with tempfile.TemporaryDirectory() as directory, valkey.start(Path(directory)) as server:
