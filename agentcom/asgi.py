@@ -13,7 +13,7 @@ from channels.routing import ProtocolTypeRouter
 django.setup(set_prefix=False)  # before anything that imports models
 
 from agentcom.sockets import http_streams, websockets  # noqa: E402  see above
-from apps.events.lanes import LaneHandler  # noqa: E402
+from apps.events.requests import LaneHandler  # noqa: E402
 from apps.gateway.heart import start_beating  # noqa: E402
 
 _router = ProtocolTypeRouter({"http": http_streams(LaneHandler()), "websocket": websockets})

@@ -15,27 +15,19 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
-from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
-from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.core.handlers.base import BaseHandler
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, transaction
-from django.urls import set_script_prefix
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 logger = structlog.get_logger(__name__)
 MOST_TOGETHER = 32
 CONNECTION_CHECK_SECONDS = 1.0
@@ -200,50 +192,3 @@ _ON_SQLITE = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 HOT = Lanes("hot", 1 if _ON_SQLITE else settings.DATABASE_LANES, together=_ON_SQLITE)
 PAGES = Lanes("pages", 1)
 GIT = Lanes("git", 1)
-GIT_PATHS = ("/api/pulls", "/api/repos", "/api/agent/pulls", "/pulls/", "/repos")
-"""These wait for git, and for an upstream at worst: on a hot lane that would hold up heartbeats until leases lapse."""
-SHARED = {("POST", "/api/tasks")}
-"""Requests that may share a commit."""
-
-
-def lanes_for(path: str) -> Lanes:
-    """Where a request for `path` is answered."""
-    if path.startswith(GIT_PATHS):
-        return GIT
-    return HOT if path.startswith("/api/") else PAGES
-
-
-class LaneHandler(ASGIHandler):
-    """Django's handler with the whole synchronous request, middleware and all, run on a lane in one hop.
-
-    Django would hop between the loop and a thread at every border between synchronous and asynchronous middleware, and
-    for the signals at both ends of a request; the lanes look after connections themselves.
-    """
-
-    def __init__(self) -> None:
-        # Not ASGIHandler's: that loads the middleware for the event loop.
-        BaseHandler.__init__(self)
-        self.load_middleware(is_async=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lanes = lanes_for(scope["path"])
-        turn = lanes.in_turn()
-        try:
-            body = await self.read_body(receive)
-        except RequestAborted:
-            return
-        set_script_prefix(get_script_prefix(scope))
-        request, refusal = self.create_request(scope, body)
-        if request is None:
-            response = refusal
-        else:
-            run = lanes.share if (request.method, request.path) in SHARED else lanes.run
-            response = await run(turn, self.get_response, request)
-        body.close()
-        if response is not None:
-            # Streamed pieces may query the database too; they are made on a lane as well.
-            try:
-                async with ThreadSensitiveContext(executor=lanes.pick(turn).thread):
-                    await self.send_response(response, send)
-            finally:  # here and not on the lane, where it would close a connection that is in others' transaction
-                response.close()
