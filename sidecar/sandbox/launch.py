@@ -80,14 +80,16 @@ def confined(request: Request, *, group: cgroup.Group, starting: ExitStack, runn
         how=how,
         keep=starting,
     )
-    argv = [ready.argv[0], "--info-fd", str(writing), *ready.argv[1:]]
+    # It holds the reading end as well: killed in this moment, we would leave it a pipe that it cannot write to, and its
+    # child waiting for ever for a word from it.
+    argv = [ready.argv[0], "--info-fd", str(writing), "--sync-fd", str(reading), *ready.argv[1:]]
     if group.doors:
         argv = ["/bin/sh", "-c", _JOIN, "sh", *group.doors, "--", *argv]
     return Launch(
         argv=argv,
         environment={"PATH": "/usr/bin:/bin"},
         directory=tree,
-        descriptors=(*ready.descriptors, writing),
+        descriptors=(*ready.descriptors, writing, reading),
         level="bubblewrap",
         enforced=detect.enforced(how),
         inside=reading,
