@@ -93,9 +93,9 @@ class AgentAdmin(admin.ModelAdmin[Agent]):
     @admin.action(description="Revoke all tokens (its sockets close)", permissions=["change"])
     def revoke_tokens(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
         """It has to enrol anew."""
-        for token in Token.objects.live().filter(agent__in=agents.values("pk")).select_related("agent"):
-            tokens.revoke(token, by=request.user.get_username())
-            self.message_user(request, f"{token.masked} of {token.agent} is revoked.", messages.SUCCESS)
+        for agent in agents:
+            for token in tokens.revoke_all(agent, by=request.user.get_username()):
+                self.message_user(request, f"{token.masked} of {agent} is revoked.", messages.SUCCESS)
 
 
 class TokenForm(forms.ModelForm[Token]):

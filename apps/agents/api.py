@@ -131,7 +131,7 @@ class ResumeAgent(APIView):
 
 
 class RetireAgent(APIView):
-    """Out of service for good: its tokens end, its name and history stay. 409 unless it is paused."""
+    """Out of service for good: its tokens end, its name and history stay. 409 unless it is paused and idle."""
 
     permission_classes = [scoped("agents:write")]
 

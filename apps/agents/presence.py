@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.agents import tokens
-from apps.agents.models import Agent, Token
+from apps.agents.models import Agent
 from apps.events.kinds import Kind
 from apps.events.log import hint, record
 from apps.events.refused import Refused
@@ -79,13 +79,17 @@ def resume(agent: Agent, *, by: str) -> None:
 
 @transaction.atomic
 def retire(agent: Agent, *, by: str) -> None:
-    """Out of service for good: its tokens end, its socket closes, its name and history stay. Refused unless paused."""
-    retired = Agent.objects.filter(pk=agent.pk, paused=True, retired_at__isnull=True).update(retired_at=Now())
-    if not retired:
-        fresh = Agent.objects.get(pk=agent.pk)
-        if fresh.retired_at is None:
-            raise Refused("agent_not_paused", f"Pause {agent.name} first; what it has in hand can end then.")
+    """Out of service for good: its tokens end, its socket closes, its name and history stay.
+
+    Refused unless it is paused and holds nothing: without a token it could neither deliver its work nor salvage it.
+    """
+    fresh = Agent.objects.select_for_update().get(pk=agent.pk)
+    if fresh.retired_at is not None:
         return
+    if not fresh.paused:
+        raise Refused("agent_not_paused", f"Pause {agent.name} first; what it has in hand can end then.")
+    if Agent.objects.filter(pk=agent.pk, attempts__isnull=False, attempts__ended_at__isnull=True).exists():
+        raise Refused("agent_busy", f"{agent.name} still has a task in hand; let it end, or cancel it.")
+    Agent.objects.filter(pk=agent.pk).update(retired_at=Now())
     record(Kind.AGENT_RETIRED, agent, tell=["dashboard", agent.group], actor=by)
-    for token in Token.objects.live().filter(agent=agent):
-        tokens.revoke(token, by=by)
+    tokens.revoke_all(agent, by=by)

@@ -167,6 +167,15 @@ def revoke(token: Token, *, by: str) -> None:
     _record(Kind.TOKEN_REVOKED, token, by)
 
 
+@transaction.atomic
+def revoke_all(holder: Agent, *, by: str) -> list[Token]:
+    """End every token of an agent; those that were alive."""
+    alive = list(Token.objects.live().filter(agent=holder))
+    for token in alive:
+        revoke(token, by=by)
+    return alive
+
+
 def _record(kind: Kind, token: Token, by: str, **facts: Any) -> None:
     tell = ["dashboard", *([f"agent.{token.agent_id}"] if token.agent_id else [])]
     transaction.on_commit(_memory.forget, robust=True)

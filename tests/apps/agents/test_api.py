@@ -70,6 +70,21 @@ def test_an_agent_is_retired_once_it_is_paused_and_its_token_ends(caller):
     assert 1 == Event.objects.filter(kind="agent.retired").count()
 
 
+def test_an_agent_with_work_in_hand_is_not_retired_for_it_could_not_deliver(caller):
+    ship = cast.agent("carry-the-one")
+    token, _ = tokens.mint("agent", agent=ship, by="tests")
+    attempt = cast.working(cast.queued_task(target=ship))
+    caller.post("/api/agents/carry-the-one/pause")
+
+    refused = caller.post("/api/agents/carry-the-one/retire")
+    alive = Token.objects.live().filter(pk=token.pk).exists()
+    attempts.release(cast.fence(attempt), "drained", "")
+    retired = caller.post("/api/agents/carry-the-one/retire")
+
+    assert (409, "agent_busy", True) == (refused.status_code, refused.json()["code"], alive)
+    assert 200 == retired.status_code
+
+
 @pytest.mark.parametrize(
     "path", ["/api/agents/nobody", "/api/agents/nobody%00", "/api/agents/..", "/api/agents/%E2%80%AE"]
 )
