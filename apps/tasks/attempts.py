@@ -202,9 +202,7 @@ def unblock(fence: Fence) -> None:
 @transaction.atomic
 def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Outcome:
     """The agent says it is done. Completed if its report bears that out; otherwise the attempt did not succeed."""
-    task = _TO_JUDGE.first(task=fence.task)
-    if task is None:
-        raise Stale("attempt_over", "This attempt is not open any more.")
+    task = _task(fence, _TO_JUDGE)
     verdict = judge(
         task.checks,
         reports,
@@ -273,17 +271,17 @@ def _unread(fence: Fence) -> Task:
     return Task.from_db(None, ["id"], [fence.task])
 
 
-def _task(fence: Fence) -> Task:
-    """The task that `fence` names; raises Stale when there is none, whatever the frame says."""
-    if task := _TASK.first(task=fence.task):
-        return task
-    raise Stale("attempt_over", "This attempt is not open any more.")
-
-
 _TASK = PreparedObjects(lambda task: Task.objects.filter(pk=task), task=int)
 _TO_JUDGE = PreparedObjects(
     lambda task: Task.objects.filter(pk=task).only("status", "checks", "repo", "work", "commit"), task=int
 )
+
+
+def _task(fence: Fence, query: PreparedObjects[Task] = _TASK) -> Task:
+    """The task that `fence` names; raises Stale when there is none, whatever the frame says."""
+    if task := query.first(task=fence.task):
+        return task
+    raise Stale("attempt_over", "This attempt is not open any more.")
 
 
 def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
