@@ -55,8 +55,10 @@ class LaneHandler(ASGIHandler):
             response = refusal
         else:
             run = lanes.share if (request.method, request.path) in SHARED else lanes.run
-            response = await run(turn, self.get_response, request)
-        body.close()
+            try:
+                response = await run(turn, self.get_response, request)
+            finally:
+                body.close()
         if response is not None:
             # Streamed pieces may query the database too; they are made on a lane as well.
             try:
