@@ -26,13 +26,19 @@ def lanes() -> Lanes:
 @asynccontextmanager
 async def occupied(lanes: Lanes) -> AsyncIterator[None]:
     """Everything that is asked for inside waits, and is taken at once afterwards."""
-    free = threading.Event()
-    first = asyncio.create_task(lanes.run(0, free.wait, 10))
-    await asyncio.sleep(0.05)
+    taken, free = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold() -> None:
+        loop.call_soon_threadsafe(taken.set)
+        free.wait(10)
+
+    first = asyncio.create_task(lanes.run(0, hold))
+    await taken.wait()
     try:
         yield
+        await asyncio.sleep(0)  # what was asked for as a task gets into the queue
     finally:
-        await asyncio.sleep(0.05)
         free.set()
         await first
 
