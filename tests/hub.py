@@ -154,9 +154,11 @@ class Hub:
     def logs(self) -> str:
         return "\n".join(file.read_text(errors="replace")[-4_000:] for file in self.data_dir.glob("*.log"))
 
-    def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, Any]:
-        """One REST call; status and JSON."""
-        headers = {"Authorization": f"Bearer {token or self._token}"}
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, key: str = ""
+    ) -> tuple[int, Any]:
+        """One REST call, with an idempotency `key` if it has one; status and JSON."""
+        headers = {"Authorization": f"Bearer {token or self._token}"} | ({"Idempotency-Key": key} if key else {})
         answer = self._client.request(method, self.url + path, json=body, headers=headers)
         is_json = "json" in answer.headers.get("content-type", "")
         return answer.status_code, answer.json() if is_json and answer.content else answer.text

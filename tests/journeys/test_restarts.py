@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.hub import Hub, eventually
@@ -41,6 +44,38 @@ def test_work_goes_on_for_longer_than_its_lease_after_restarts_and_new_work_is_t
     hub.await_status(task, "completed", within=150)
     assert outcomes(hub, task) == ["succeeded"]
     assert events(hub, task).count("task.completed") == 1
+
+
+def test_what_a_crowd_was_promised_is_there_although_the_hub_died_while_it_committed(hub: Hub) -> None:
+    target = {"title": "later", "command": "true", "capabilities": ["nobody-has-this"]}
+    promised: dict[str, int] = {}
+
+    def insist(caller: int) -> None:
+        for number in itertools.count():
+            key = f"crowd-{caller}-{number}"
+            asked.append(key)
+            try:
+                status, task = hub.call("POST", "/api/tasks", target, key=key)
+            except httpx.TransportError:  # the hub is dead
+                return
+            assert status == 201, task
+            promised[key] = task["id"]
+
+    asked: list[str] = []
+    with ThreadPoolExecutor(8) as crowd:
+        callers = [crowd.submit(insist, caller) for caller in range(8)]
+        eventually(lambda: len(promised) > 60, what="a crowd")
+        hub.kill()
+    for caller in callers:
+        caller.result()
+    hub.start(clusters=True)
+    again = {key: hub.call("POST", "/api/tasks", target, key=key) for key in asked}
+
+    assert promised == {key: again[key][1]["id"] for key in promised}
+    assert {200} == {again[key][0] for key in promised}
+    assert len(asked) == len({task["id"] for _, task in again.values()})
+    for _, task in again.values():
+        hub.post(f"/api/tasks/{task['id']}/cancel")
 
 
 def test_a_report_made_while_the_hub_was_away_is_delivered_once(hub: Hub, crew: list[Sidecar]) -> None:
