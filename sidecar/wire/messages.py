@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sidecar.wire.nouns import (
+    Allowance,
     Brief,
     Check,
     Count,
@@ -20,6 +21,8 @@ from sidecar.wire.nouns import (
     Id,
     Identity,
     Line,
+    ModelCall,
+    ModelOffer,
     Name,
     Noun,
     RepoRef,
@@ -59,6 +62,7 @@ class Hello(Frame):
     software: Text100 = ""
     executors: list[Word] = Field(default_factory=lambda: ["shell"], max_length=20)
     capabilities: list[Word] = Field(default_factory=list, max_length=100)
+    models: list[ModelOffer] = Field(default_factory=list, max_length=50)
     sandbox: Sandbox = Sandbox(level="none")
     host: Host = Host()
     holding: list[Holding] = Field(default_factory=list, max_length=100)
@@ -70,6 +74,13 @@ class Heartbeat(Frame):
 
     type: Literal["heartbeat"] = "heartbeat"
     holding: list[Holding] = Field(default_factory=list, max_length=100)
+
+
+class ModelsOffered(Frame):
+    """What I can think with has changed: an endpoint went or came back, a model was loaded or unloaded."""
+
+    type: Literal["models.offered"] = "models.offered"
+    models: list[ModelOffer] = Field(max_length=50)
 
 
 class TaskAccepted(AboutAttempt):
@@ -84,6 +95,13 @@ class TaskProgress(AboutAttempt):
     type: Literal["task.progress"] = "task.progress"
     seq: Id
     steps: list[Step] = Field(max_length=200)
+
+
+class ModelCalls(AboutAttempt):
+    """Calls of a model that this attempt has made; said again until the hub has settled them, also when it is over."""
+
+    type: Literal["model.calls"] = "model.calls"
+    calls: list[ModelCall] = Field(max_length=100)
 
 
 class TaskBlocked(AboutAttempt):
@@ -126,8 +144,10 @@ class TaskReleased(AboutAttempt):
 FromSidecar = Annotated[
     Hello
     | Heartbeat
+    | ModelsOffered
     | TaskAccepted
     | TaskProgress
+    | ModelCalls
     | TaskBlocked
     | TaskUnblocked
     | TaskCompleted
@@ -160,14 +180,19 @@ class Welcome(Frame):
 class TaskAssign(AboutAttempt):
     """Work for you. Answer `task.accepted` once it is in your journal, or `task.released` if you cannot run it.
 
-    `executor` names how: `shell` runs `brief.command`; `verify` checks `commit` out afresh and only runs the checks.
-    `start` is the branch to begin from (the default branch when empty); `branch` is the only one you may push.
+    `executor` names how: `shell` runs `brief.command`; `verify` checks `commit` out afresh and only runs the checks; an
+    executor of models lets `model` work at it for at most `max_steps` answers and within its `allowance`.
+    `start` is the branch to begin from (the default branch when empty); `branch` is the only one you may push. `resume`
+    is what an earlier attempt left behind: its changes are work to go on with, if they still fit.
     A failing check re-runs the work at most `max_fixes` times before the attempt fails.
     """
 
     type: Literal["task.assign"] = "task.assign"
     generation: Id
     executor: Word
+    model: Text200 = ""
+    max_steps: Count = 0
+    allowance: Allowance | None = None
     brief: Brief
     checks: list[Check] = Field(default_factory=list, max_length=50)
     max_fixes: Count = 0
@@ -178,6 +203,7 @@ class TaskAssign(AboutAttempt):
     branch: Text200 = ""
     commit: Sha | Literal[""] = ""
     base: Sha | Literal[""] = ""
+    resume: Sha | Literal[""] = ""
     identity: Identity
 
 
@@ -202,6 +228,13 @@ class TaskSettled(AboutAttempt):
     outcome: Word
 
 
+class CallsSettled(AboutAttempt):
+    """These calls are in the ledger; forget them."""
+
+    type: Literal["calls.settled"] = "calls.settled"
+    calls: list[Text64] = Field(max_length=100)
+
+
 class HeartbeatAck(Frame):
     """The leases of `renewed` run for another `lease_seconds` from when you sent the heartbeat."""
 
@@ -221,6 +254,6 @@ class ErrorFrame(Frame):
 
 
 FromHub = Annotated[
-    Welcome | TaskAssign | TaskCancel | TaskDrop | TaskSettled | HeartbeatAck | ErrorFrame,
+    Welcome | TaskAssign | TaskCancel | TaskDrop | TaskSettled | CallsSettled | HeartbeatAck | ErrorFrame,
     Field(discriminator="type"),
 ]

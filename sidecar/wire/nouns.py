@@ -92,8 +92,77 @@ class DiffStat(Noun):
     deleted: Count = 0
 
 
+class Rate(Noun):
+    """What tokens cost, in micro-USD per million, for prompts of more than `prompt_over` tokens."""
+
+    prompt_over: Count = 0
+    input: Count = 0
+    output: Count = 0
+    cache_write_5m: Count = 0
+    cache_write_1h: Count = 0
+    cache_read: Count = 0
+
+
+class Allowance(Noun):
+    """What an attempt may spend on its model: micro-USD, tokens of all classes, calls; and what the model costs."""
+
+    microusd: Count = 0
+    tokens: Count = 0
+    calls: Count = 0
+    rates: list[Rate] = Field(default_factory=list, max_length=20)
+
+
+class ModelCall(Noun):
+    """One call of a model under an attempt's allowance. `call` never comes again; `at` is Unix time in milliseconds.
+
+    Tokens by class. Not `certain`: the true usage is not known, and these are the most that it can be.
+    """
+
+    call: Text64
+    model: Text200
+    at: Count
+    tokens: dict[Word, Count] = Field(default_factory=dict, max_length=16)
+    certain: bool = True
+    duration_ms: Count = 0
+    request_id: Text200 = ""
+
+
+class ToolUse(Noun):
+    """One tool call of a model: `arguments` and `observation` are JSON, cut at their limits."""
+
+    name: Text64
+    arguments: Text10000 = ""
+    observation: Text10000 = ""
+    ok: bool = True
+    duration_ms: Count = 0
+
+
+class AgentStep(Noun):
+    """One answer of a model and what was done with it. `diff` is the work so far, when the step changed something.
+
+    Tokens are this step's, by class; `notes` say what was repaired, retried or advised on the way.
+    """
+
+    number: Count
+    run: Count = 1
+    at_ms: Count = 0
+    said: Text4000 = ""
+    thinking: Text4000 = ""
+    uses: list[ToolUse] = Field(default_factory=list, max_length=20)
+    tokens: dict[Word, Count] = Field(default_factory=dict, max_length=16)
+    first_ms: Count = 0
+    model_ms: Count = 0
+    notes: list[Text500] = Field(default_factory=list, max_length=20)
+    diff: Text10000 = ""
+
+
 class Result(Noun):
-    """What an attempt produced, whatever its end. Tokens by class; cost in micro-USD; durations in milliseconds."""
+    """What an attempt produced, whatever its end. Tokens by class; cost in micro-USD; durations in milliseconds.
+
+    `trajectory` is how a model got there, step by step; `blame` says of an attempt that did not succeed whether a
+    stronger model would help (`capability`), or waiting (`infrastructure`), or only a person (`setup`). `partial` is
+    true for work that was not brought to its end.
+    """
 
     executor: Word = "shell"
     summary: Text2000 = ""
@@ -110,6 +179,9 @@ class Result(Noun):
     model: Text200 = ""
     tokens: dict[Word, Count] = Field(default_factory=dict, max_length=16)
     cost_microusd: Count = 0
+    partial: bool = False
+    blame: Word | Literal[""] = ""
+    trajectory: list[AgentStep] = Field(default_factory=list, max_length=100)
 
 
 class Error(Noun):
@@ -184,6 +256,23 @@ class Verdict(Noun):
     reason: Word = "ok"
 
 
+class ModelOffer(Noun):
+    """A model that an agent can work with: through which executor, of which grade, and what its trial found.
+
+    `grade` is what routing rules speak of (`local`, `claude`, or a word of the operator's); `context` in tokens; `warm`
+    is whether it is loaded, so that its first word comes at once.
+    """
+
+    executor: Word
+    model: Annotated[Text200, StringConstraints(min_length=1)]
+    grade: Word = "local"
+    context: Count = 0
+    dialect: Word = "native"
+    digest: Text200 = ""
+    tokens_per_second: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    warm: bool = False
+
+
 class Sandbox(Noun):
     """How commands are confined: `bubblewrap`, `off` (the operator opted out) or `none` (this machine refuses work)."""
 
@@ -202,8 +291,17 @@ class Host(Noun):
 
 
 class Step(Noun):
-    """One line of live progress. `at_ms` counts from the attempt's start."""
+    """One line of live progress. `at_ms` counts from the attempt's start.
+
+    A step of kind `tool` may say more: which tool with which arguments (JSON), what came of it, the tokens of the
+    answer that called it, and how long it took.
+    """
 
     at_ms: Count
     kind: Literal["phase", "output", "tool", "check", "note"]
     text: Line
+    tool: Text64 = ""
+    arguments: Text2000 = ""
+    result: Text2000 = ""
+    tokens: Count = 0
+    duration_ms: Count = 0
