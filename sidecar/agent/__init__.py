@@ -1,0 +1,1 @@
+"""The agent: a model, some tools, a tree, and limits. Verification is the judge of what comes of it."""
