@@ -8,16 +8,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from sidecar.agent.faults import Blame
+from sidecar.agent.purse import Free, Purse
 from sidecar.sandbox import Limits, Outcome, Policy, run
-from sidecar.wire.nouns import Brief
+from sidecar.wire.nouns import AgentStep, Brief, Check
 
 StepKind = Literal["phase", "output", "tool", "check", "note"]
 
 
 class Progress(Protocol):
-    """Tell what is going on, a line at a time; never fails and never waits."""
+    """Tell what is going on, a line at a time; never fails, never waits. For a tool: what it was and what it took."""
 
-    def __call__(self, kind: StepKind, text: str) -> None: ...
+    def __call__(
+        self,
+        kind: StepKind,
+        text: str,
+        *,
+        tool: str = "",
+        arguments: str = "",
+        result: str = "",
+        tokens: int = 0,
+        duration_ms: int = 0,
+    ) -> None: ...
 
 
 class Place(Protocol):
@@ -26,16 +38,28 @@ class Place(Protocol):
     @property
     def tree(self) -> Path: ...
 
+    async def snapshot_diff(self) -> str:
+        """The work so far as a patch; nothing where there is no repository. Raises NotAWork, GitFailed."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of one attempt: the fence's numbers, all that is known of the task, and how long it may take."""
+    """One run of one attempt: the fence's numbers, all that is known of the task, and how far it may go.
+
+    `model`, `steps` and `purse` are for executors that think; `run` counts the runs of the attempt.
+    """
 
     task: int
     attempt: int
     generation: int
     brief: Brief
     timeout_seconds: float
+    checks: Sequence[Check] = ()
+    model: str = ""
+    steps: int = 0
+    purse: Purse = field(default_factory=Free)
+    run: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +92,8 @@ class Execution:
     """How one run of the work ended, whatever did it.
 
     `code` is empty when it succeeded, else a stable word (command_failed, deadline, no_command …) that `message`
-    explains. Tokens by class, cost in micro-USD, duration in milliseconds.
+    explains. `partial` work is worth checking all the same; `blame` says what would help (see Result). Tokens by class,
+    duration in milliseconds; what it cost is in the purse.
     """
 
     code: str = ""
@@ -80,7 +105,9 @@ class Execution:
     duration_ms: int = 0
     model: str = ""
     tokens: Mapping[str, int] = field(default_factory=dict)
-    cost_microusd: int = 0
+    partial: bool = False
+    blame: Blame | Literal[""] = ""
+    trajectory: Sequence[AgentStep] = ()
 
     @property
     def succeeded(self) -> bool:
