@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.sandbox import seccomp
-from sidecar.sandbox.places import ETC_DIRECTORIES, etc_copies, toolchains
+from sidecar.sandbox.places import ETC_DIRECTORIES, certificates, etc_copies, network_copies, toolchains
 from sidecar.sandbox.policy import Limits, Policy
 
 HOME = "/home/agent"
@@ -75,16 +75,24 @@ def invocation(
     """Put the command line together; `keep` closes the descriptors when the command has started."""
     user = user_of(tree, how.mode)
     given = _Descriptors(keep)
-    places = [tree, *toolchains(policy)]
-    words = [*_isolation(how, user), *_system(), *_ways_to(places, below_private=False), *_private(how, limits)]
-    words += [*_ways_to(places, below_private=True), *_etc(given, user), *_toolchains(policy)]
+    trusted = certificates() if policy.network else []
+    places = [tree, *toolchains(policy), *trusted]
+    words = [
+        *_isolation(how, user, network=policy.network),
+        *_system(),
+        *_ways_to(places, below_private=False),
+        *_private(how, limits),
+    ]
+    words += [*_ways_to(places, below_private=True), *_etc(given, user, network=policy.network), *_toolchains(policy)]
+    for path in trusted:
+        words += ["--ro-bind", str(path), str(path)]
     for name, content in files.items():
         words += ["--perms", "0444", "--file", given.file(content), f"{FILES}/{name}"]
     words += ["--bind", str(tree), str(tree), "--chdir", str(tree), "--remount-ro", "/"]
     for name, value in environment.items():
         words += ["--setenv", name, value]
     if how.filtered:
-        words += ["--seccomp", given.file(seccomp.program() or b"")]
+        words += ["--seccomp", given.file(seccomp.program(network=policy.network) or b"")]
     arguments = given.file(b"".join(word.encode() + b"\0" for word in words))
     inner = [*_limited(limits), *_dropped(how, user), *command]
     return Invocation(argv=[how.program, "--args", arguments, "--", *inner], descriptors=tuple(given.numbers))
@@ -106,9 +114,10 @@ class _Descriptors:
         return str(number)
 
 
-def _isolation(how: Confinement, user: int) -> list[str]:
+def _isolation(how: Confinement, user: int, *, network: bool) -> list[str]:
     words = ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
-    words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words += [] if network else ["--unshare-net"]
     words += ["--cap-drop", "ALL"]
     if how.mode == "mapped":
         words += ["--unshare-user", "--uid", str(user), "--gid", str(user)]
@@ -144,7 +153,7 @@ def _ways_to(places: Iterable[Path], *, below_private: bool) -> Iterator[str]:
             yield from ("--perms", "0755", "--dir", str(way))
 
 
-def _etc(given: _Descriptors, user: int) -> Iterator[str]:
+def _etc(given: _Descriptors, user: int, *, network: bool) -> Iterator[str]:
     for path in ETC_DIRECTORIES:
         yield from ("--ro-bind-try", path, path)
     synthetic = {
@@ -152,7 +161,8 @@ def _etc(given: _Descriptors, user: int) -> Iterator[str]:
         "/etc/group": f"agent:x:{user}:\n",
         "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
     }
-    for path, content in (*etc_copies().items(), *((path, text.encode()) for path, text in synthetic.items())):
+    made = {path: text.encode() for path, text in synthetic.items()}
+    for path, content in {**etc_copies(), **made, **(network_copies() if network else {})}.items():
         yield from ("--perms", "0444", "--file", given.file(content), path)
 
 

@@ -21,6 +21,10 @@ _ALLOW = (
     "Let this user make user namespaces (Ubuntu: an AppArmor profile for bwrap, or "
     "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`; Docker: `--security-opt seccomp=unconfined`)."
 )
+_UNFILTERED = (
+    "There is no system call filter for this kind of machine; without one the network would bring local sockets along."
+    "\nGive the command no network here, or run it on x86-64 or ARM (64 bits)."
+)
 _MAC = "There is no bubblewrap for this system: run the sidecar on Linux, in a virtual machine for example."
 _TRIAL_SECONDS = 10
 _OLDEST = (0, 5)
@@ -32,29 +36,32 @@ def detect(policy: Policy | None = None) -> Level:
         reason = "The operator of this machine turned the sandbox off: tasks can read what this user can read."
         return Level(name="off", reason=reason, enforced=("deadline", "environment", "output", *cgroup.enforced()))
     try:
-        how = confinement()
+        how = confinement(policy)
     except Unavailable as missing:
         reason, _, hint = str(missing).partition("\n")
         return Level(name="none", reason=reason, hint=hint)
     version = ".".join(map(str, how.version))
-    return Level(name="bubblewrap", reason=f"bubblewrap {version} works here.", enforced=enforced(how))
+    return Level(name="bubblewrap", reason=f"bubblewrap {version} works here.", enforced=enforced(how, policy))
 
 
-def enforced(how: Confinement) -> tuple[str, ...]:
+def enforced(how: Confinement, policy: Policy | None = None) -> tuple[str, ...]:
     """The names of what holds: each is a promise of its own, so a missing one is visible."""
-    found = ["files", "network", "environment", "deadline", "output", "processes"]
+    shared = policy is not None and policy.network
+    found = ["files", *([] if shared else ["network"]), "environment", "deadline", "output", "processes"]
     found += ["syscalls"] if how.filtered else []
     found += ["memory"] if "memory" in how.group_limits else ["memory-per-process"]
     found += ["unprivileged"] if how.mode == "dropped" else []
     return tuple(found)
 
 
-def confinement() -> Confinement:
+def confinement(policy: Policy | None = None) -> Confinement:
     """How bubblewrap works here. Raises Unavailable, whose text has the reason and, on a second line, what to do."""
     found = _confinement()
-    if isinstance(found, Confinement):
-        return found
-    raise Unavailable("\n".join(found))
+    if not isinstance(found, Confinement):
+        raise Unavailable("\n".join(found))
+    if policy is not None and policy.network and not found.filtered:
+        raise Unavailable(_UNFILTERED)
+    return found
 
 
 @cache

@@ -61,7 +61,7 @@ class Launch:
 def confined(request: Request, *, group: cgroup.Group, starting: ExitStack, running: ExitStack) -> Launch:
     """With bubblewrap. `starting` is closed once the command runs, `running` when it has ended. Raises Unavailable."""
     tree, files = request.tree, request.files
-    how = detect.confinement()
+    how = detect.confinement(request.policy)
     if how.mode == "dropped":
         bubblewrap.hand_over(tree, bubblewrap.user_of(tree, how.mode))
     reading, writing = os.pipe()
@@ -91,7 +91,7 @@ def confined(request: Request, *, group: cgroup.Group, starting: ExitStack, runn
         directory=tree,
         descriptors=(*ready.descriptors, writing, reading),
         level="bubblewrap",
-        enforced=detect.enforced(how),
+        enforced=detect.enforced(how, request.policy),
         inside=reading,
     )
 

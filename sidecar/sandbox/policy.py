@@ -39,12 +39,14 @@ class Policy:
     """How commands are confined on this machine; the operator's word, never the repository's.
 
     `read_only` are toolchains to show at their own paths (their `bin` goes on the PATH); `hidden` are directories that
-    stay empty inside even where a toolchain would show them, such as the sidecar's own root.
+    stay empty inside even where a toolchain would show them, such as the sidecar's own root. `network` shares this
+    machine's whole network, its loopback included: for a program that the operator chose, never for what a task brings.
     """
 
     sandbox: Literal["bubblewrap", "off"] = "bubblewrap"
     read_only: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+    network: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

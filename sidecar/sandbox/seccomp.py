@@ -4,6 +4,9 @@ The filter denies (EPERM) new namespaces, mounts, keyrings, bpf, perf, io_uring,
 and every socket family but local, IPv4, IPv6 and netlink: vsock, for one, is in no network namespace and would reach
 the host of a virtual machine. `clone3` hides its flags behind a pointer, so it is said to be missing (ENOSYS), which
 every libc understands.
+
+A command that shares this machine's network has no local sockets either: abstract ones belong to the network and not to
+the file system, so they would lead to every service of the machine that listens on one. Pairs of sockets still work.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ _NUMBER_AT, _MACHINE_AT, _ARGUMENT_AT = 0, 4, 16
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* flag that clone() takes
 _NEW_TIME = 0x80  # for unshare() only: in clone() these bits are the exit signal
 _SET_ID = 0o6000
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+_LOCAL = 1  # AF_UNIX
+_FAMILIES = (_LOCAL, 2, 10, 16)  # and AF_INET, AF_INET6, AF_NETLINK
 _SINCE_5_1 = range(424, 434)  # the same numbers everywhere: io_uring, open_tree, move_mount, fsopen, fspick …
 _PIDFD_SEND_SIGNAL = 424
 _MOUNT_SETATTR, _CLONE3, _FCHMODAT2 = 442, 435, 452
@@ -70,13 +74,17 @@ _MACHINES = {
 
 
 @cache
-def program(machine: str = "") -> bytes | None:
-    """The filter for `machine` (this one by default) as bubblewrap's `--seccomp` reads it; None if we have none."""
+def program(machine: str = "", *, network: bool = False) -> bytes | None:
+    """The filter for `machine` (this one by default) as bubblewrap's `--seccomp` reads it; None if we have none.
+
+    `network` is for a command that shares the machine's network.
+    """
     known = _MACHINES.get(machine or platform.machine())
-    return None if known is None else b"".join(_instructions(known))
+    families = tuple(family for family in _FAMILIES if family != _LOCAL) if network else _FAMILIES
+    return None if known is None else b"".join(_instructions(known, families))
 
 
-def _instructions(machine: _Machine) -> list[bytes]:
+def _instructions(machine: _Machine, families: tuple[int, ...]) -> list[bytes]:
     lines = [_op(_LOAD, _MACHINE_AT), _op(_EQUAL, machine.audit, yes=1), _op(_RETURN, _KILL), _op(_LOAD, _NUMBER_AT)]
     if machine.foreign_from is not None:
         lines += [_op(_AT_LEAST, machine.foreign_from, no=1), _deny(errno.EPERM)]
@@ -88,7 +96,7 @@ def _instructions(machine: _Machine) -> list[bytes]:
     lines += _when(machine.unshare, _if_bits(0, _NAMESPACES | _NEW_TIME))
     for number, argument in machine.chmods:
         lines += _when(number, _if_bits(argument, _SET_ID))
-    allowed = [op for family in _FAMILIES for op in (_op(_EQUAL, family, no=1), _op(_RETURN, _ALLOW))]
+    allowed = [op for family in families for op in (_op(_EQUAL, family, no=1), _op(_RETURN, _ALLOW))]
     lines += _when(machine.socket, [_load_argument(0), *allowed, _deny(errno.EAFNOSUPPORT)])
     return [*lines, _op(_RETURN, _ALLOW)]
 

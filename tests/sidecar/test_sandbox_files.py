@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.sandbox import BadPolicy, Limits, Policy, detect, run
+from sidecar.sandbox.places import find_program
 
 pytestmark = pytest.mark.bwrap
 
@@ -71,6 +72,40 @@ async def test_a_hidden_directory_stays_empty_even_inside_a_toolchain(tree, tmp_
 async def test_a_toolchain_that_would_show_the_machine_is_refused(tree, place):
     with pytest.raises(BadPolicy):
         await run("true", tree=tree, policy=Policy(read_only=(Path(place),)))
+
+
+async def test_with_the_network_come_names_and_certificates_but_no_keys(tree):
+    script = (
+        "ls -d /etc/resolv.conf /etc/hosts; ls /etc/ssl /etc/pki; grep -c sandbox /etc/hosts; touch /etc/ssl/certs/x"
+    )
+
+    without = (await run("ls -d /etc/resolv.conf", tree=tree)).output
+    said = (await run(script, tree=tree, policy=Policy(network=True))).output
+
+    assert "No such file" in without
+    assert "/etc/hosts\n/etc/resolv.conf\n" in said
+    assert "\nprivate\n" not in said
+    assert ("\ncerts\n" in said) == Path("/etc/ssl/certs").exists()
+    assert not Path("/etc/ssl/certs/x").exists()
+
+
+async def test_a_program_is_found_where_a_command_can_see_it_and_nowhere_else(tree, tmp_path):
+    tools = tmp_path / "tools" / "bin"
+    tools.mkdir(parents=True)
+    for name, target in (("here", tools / "here"), ("elsewhere", tmp_path / "elsewhere")):
+        target.write_text("#!/bin/sh\n")
+        target.chmod(0o755)
+        if target.parent != tools:
+            (tools / name).symlink_to(target)
+    policy = Policy(read_only=(tools.parent,))
+
+    assert tools / "here" == find_program("here", policy)
+    assert tools / "here" == find_program(str(tools / "here"), policy)
+    assert None is find_program("elsewhere", policy)
+    assert None is find_program("here", Policy())
+    assert None is find_program(str(tools / "here"), Policy())
+    assert None is find_program("here", Policy(read_only=(tools.parent,), hidden=(tools,)))
+    assert None is not find_program("sh", Policy())
 
 
 async def test_nothing_outside_the_tree_can_be_written(tree):

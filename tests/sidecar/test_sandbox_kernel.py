@@ -1,7 +1,9 @@
 """What a command may ask of the kernel and of the network: close to nothing."""
 
 import asyncio
+import dataclasses
 import errno
+import importlib
 import json
 import os
 import socket
@@ -9,7 +11,7 @@ import sys
 
 import pytest
 
-from sidecar.sandbox import Limits, detect, run, seccomp
+from sidecar.sandbox import Limits, Policy, Unavailable, detect, run, seccomp
 
 pytestmark = pytest.mark.bwrap
 
@@ -101,6 +103,78 @@ async def test_a_listener_inside_is_for_the_inside_only(tree):
     )
 
     assert "inside works\n" == said
+
+
+NETWORK = Policy(network=True)
+
+
+async def test_the_network_is_shared_only_on_the_operators_explicit_word(tree, listening):
+    port, reached = listening
+    code = (
+        "import socket\n"
+        f"try: socket.create_connection(('localhost', {port}), 5); print('reached')\n"
+        "except OSError: print('no')\n"
+    )
+
+    assert "no\n" == await python(tree, code)
+    assert "reached\n" == await python(tree, code, policy=NETWORK)
+    assert ["reached"] == reached
+
+
+async def test_with_the_network_local_sockets_of_this_machine_stay_out_of_reach(tree):
+    abstract = f"\0agentcom-shared-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(abstract)
+        server.listen()
+        said = await python(
+            tree,
+            "import socket\n"
+            f"try: socket.socket(1).connect({abstract!r}); print('reached')\n"
+            "except OSError as e: print(e.errno)\n"
+            "here, there = socket.socketpair(); here.send(b'pair works'); print(there.recv(20).decode())\n",
+            policy=NETWORK,
+        )
+
+    assert f"{errno.EAFNOSUPPORT}\npair works\n" == said
+
+
+async def test_with_the_network_nothing_else_is_given(tree):
+    said = await python(
+        tree,
+        "import os, socket\n"
+        "def attempt(name, act):\n"
+        "    try: act(); print('could', name)\n"
+        "    except OSError: print('no', name)\n"
+        "attempt('raw', lambda: socket.socket(2, socket.SOCK_RAW, 1))\n"
+        "attempt('packet', lambda: socket.socket(17, 3))\n"
+        "attempt('vsock', lambda: socket.socket(40, 1))\n"
+        f"attempt('see', lambda: os.kill({os.getpid()}, 0))\n"
+        "attempt('read', lambda: open('/etc/shadow'))\n"
+        "attempt('settings', lambda: open('/proc/sys/net/ipv4/ip_forward', 'w'))\n",
+        policy=NETWORK,
+    )
+
+    assert "could" not in said
+    assert 6 == said.count("no ")
+
+
+async def test_a_shared_network_is_no_promise(tree):
+    shared = await run("true", tree=tree, policy=NETWORK)
+
+    assert {"network"} == set(detect().enforced) - set(detect(NETWORK).enforced)
+    assert "network" not in shared.enforced
+    assert "network" in (await run("true", tree=tree)).enforced
+
+
+async def test_without_a_filter_of_system_calls_no_network_is_shared(tree, monkeypatch):
+    detect_module = importlib.import_module("sidecar.sandbox.detect")  # the package shows a function of this name
+    unfiltered = dataclasses.replace(detect_module.confinement(), filtered=False)
+    monkeypatch.setattr(detect_module, "_confinement", lambda: unfiltered)
+
+    with pytest.raises(Unavailable, match="local sockets"):
+        await run("true", tree=tree, policy=NETWORK)
+    assert "none" == detect(NETWORK).name
+    assert "bubblewrap" == detect().name
 
 
 async def test_the_sidecar_cannot_be_seen_or_signalled(tree):
@@ -213,9 +287,9 @@ async def test_memory_has_an_end_for_all_processes_together(tree):
 
 async def test_the_filter_is_valid_for_every_machine_that_has_one():
     for machine in ("x86_64", "aarch64"):
-        program = seccomp.program(machine)
-        assert program is not None
-        assert 0 == len(program) % 8
-        assert len(program) // 8 < 4096
+        for program in (seccomp.program(machine), seccomp.program(machine, network=True)):
+            assert program is not None
+            assert 0 == len(program) % 8
+            assert len(program) // 8 < 4096
     assert seccomp.program("vax") is None
     assert sys.byteorder == "little"
