@@ -49,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
         help="off: tasks may do whatever this user may do, and the hub shows a warning",
     )
 
+    joining.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a model of the Ollama here to try; may be repeated",
+    )
+    joining.add_argument("--no-models", action="store_true", help="look for no models; only commands are run here")
+
     running = commands.add_parser("run", parents=[shared], help="take tasks until told to stop")
     running.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     running.add_argument("--log-format", choices=["console", "json"])
@@ -72,7 +81,15 @@ def _add_git(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -
 
 def _join(asked: argparse.Namespace) -> int:
     logs.configure(level="WARNING", form="console")
-    made = join(asked.hub, asked.code, name=asked.name, base=asked.root, sandbox=asked.sandbox, say=_say)
+    made = join(
+        asked.hub,
+        asked.code,
+        name=asked.name,
+        base=asked.root,
+        sandbox=asked.sandbox,
+        models=None if asked.no_models else asked.model,
+        say=_say,
+    )
     if made.sandbox == "off":
         _say("warning: the sandbox is off; every task may do whatever this user may do")
     only = config.agents_in(asked.root) == [made.name]
@@ -115,6 +132,10 @@ def _say_status(settings: Config, root: Path, level: Level) -> None:
     _say(f"  hub      {settings.hub}")
     _say(f"  root     {root}")
     _say(f"  sandbox  {level.name}. {level.reason}")
+    for command in settings.commands:
+        _say(f"  command  {command.name} ({command.grade}): {command.argv[0]}")
+    for thinker in settings.models:
+        _say(f"  model    {thinker.model} ({thinker.grade}) at {thinker.url}, {thinker.dialect} calls")
     for entry in Journal(root).load():
         what = f"{entry.state}, waits for the hub" if entry.report else entry.state
         _say(f"  attempt  {entry.attempt} of task {entry.task}: {what}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sidecar import atomic
 from sidecar.wire.nouns import Name, Word
@@ -25,9 +25,9 @@ class ConfigProblem(Exception):
 def _address(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in {"http", "https"}:
-        raise ValueError("the hub's address begins with http:// or https://")
+        raise ValueError("the address begins with http:// or https://")
     if not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("the hub's address is a scheme, a host and perhaps a port and path, nothing else")
+        raise ValueError("the address is a scheme, a host and perhaps a port and path, nothing else")
     if parts.port == 0:
         raise ValueError("port 0 is no port")
     return parts._replace(path=parts.path.rstrip("/")).geturl()
@@ -48,6 +48,75 @@ class Bounds(Settings):
     salvage_seconds: float = Field(default=20.0, ge=0)
 
 
+class Thinker(Settings):
+    """One model that this machine can use, as the trial at joining found it. `context` in tokens.
+
+    `grade` is what routing rules speak of: local, claude, or a word of the operator's own. `key` is for endpoints that
+    want one. `digest` tells one build of a model from the next; `tokens_per_second` was measured when it was tried.
+    """
+
+    executor: Literal["ollama", "claude"]
+    model: str = Field(min_length=1, max_length=200)
+    url: Annotated[str, AfterValidator(_address)]
+    grade: Word = "local"
+    context: int = Field(default=8_192, ge=2_048)
+    dialect: Literal["native", "fenced"] = "native"
+    think: bool | Literal["low", "medium", "high"] = False
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    answer_tokens: int = Field(default=4_096, ge=256)
+    digest: str = Field(default="", max_length=200)
+    tokens_per_second: float = Field(default=0.0, ge=0)
+    key: str = Field(default="", repr=False)
+
+
+def _plain(word: str) -> str:
+    if "\0" in word:
+        raise ValueError("a NUL character can be given to no program")
+    return word
+
+
+def _program(argv: list[str]) -> list[str]:
+    name = argv[0]
+    if not name or name.startswith("-") or "{" in name or ("/" in name and not Path(name).expanduser().is_absolute()):
+        raise ValueError("the first word is a program: a bare name or an absolute path, never one of the repository's")
+    return [str(Path(name).expanduser()) if "/" in name else name, *argv[1:]]
+
+
+def _grantable(name: str) -> str:
+    if name in {"HOME", "PATH"} or name.startswith(("LD_", "GLIBC_", "MALLOC_", "GCONV_", "AGENTCOM_")):
+        raise ValueError(
+            "this variable is the sandbox's own; for files in HOME there is `home`, for programs `read_only`"
+        )
+    return name
+
+
+Argument = Annotated[str, AfterValidator(_plain)]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_grantable)]
+OFFERS = 50
+"""So many models and commands together fit into what the hub is told of an agent."""
+
+
+class AgentCommand(Settings):
+    """An agent CLI of the operator's that can be the worker. `name` and `grade` are what the hub knows it by.
+
+    `argv` is started as it is, without a shell; `{brief_file}`, `{prompt_file}` and `{tree}` in it become paths. `env`
+    are variables and their values, `pass_env` names those of the sidecar's own that it gets; the values of both are
+    kept out of whatever it prints. `network` shares this machine's whole network with it. `read_only` are directories
+    that it needs to see, `home` is one whose files it finds in its HOME, as a copy of its own for each run. Within
+    `start_seconds` it is told whether it came to life.
+    """
+
+    name: Name
+    argv: Annotated[list[Argument], Field(min_length=1, max_length=200), AfterValidator(_program)]
+    grade: Word = "local"
+    env: dict[Variable, Argument] = Field(default_factory=dict, max_length=100, repr=False)
+    pass_env: list[Variable] = Field(default_factory=list, max_length=100)
+    network: bool = False
+    read_only: list[Path] = Field(default_factory=list, max_length=50)
+    home: Path | None = None
+    start_seconds: float = Field(default=10.0, gt=0, le=10)
+
+
 class Config(Settings):
     """The settings of one agent. `sandbox` "off" is the operator's word that tasks may do what this user may do."""
 
@@ -59,6 +128,17 @@ class Config(Settings):
     capabilities: list[Word] = Field(default_factory=list, max_length=100)
     toolchains: list[Path] = Field(default_factory=list, max_length=50)
     limits: Bounds = Bounds()
+    models: list[Thinker] = Field(default_factory=list, max_length=OFFERS)
+    commands: list[AgentCommand] = Field(default_factory=list, max_length=20)
+
+    @model_validator(mode="after")
+    def _offers_can_be_told_apart(self) -> Config:
+        names = [command.name for command in self.commands]
+        if len(set(names)) < len(names):
+            raise ValueError("two commands have the same name")
+        if len(names) + len(self.models) > OFFERS:
+            raise ValueError(f"models and commands together are at most {OFFERS}")
+        return self
 
     @property
     def socket_address(self) -> str:

@@ -10,25 +10,27 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
 import structlog
 
-from sidecar import __version__
+from sidecar import __version__, minds
+from sidecar.callbook import CallBook
 from sidecar.config import Config
 from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Start, Stop
 from sidecar.journal import Entry, Journal, RootLock
 from sidecar.link import Link
 from sidecar.machine import clock, host
+from sidecar.offering import Offering
 from sidecar.report import fit
 from sidecar.sandbox import Level, Policy, detect
 from sidecar.session import Session
 from sidecar.wire import VERSION
-from sidecar.wire.messages import Frame, Hello, TaskAssign, TaskReleased, Terminal
-from sidecar.wire.nouns import Error, Sandbox, Step
-from sidecar.work import EXECUTORS, Bench, forget_remains, perform, salvage_kept
+from sidecar.wire.messages import CallsSettled, Frame, Hello, TaskAssign, TaskReleased, Terminal
+from sidecar.wire.nouns import Error, ModelOffer, Sandbox, Step
+from sidecar.work import VERIFY, Bench, forget_remains, perform, salvage_kept
 
 logger = structlog.get_logger(__name__)
 
@@ -59,7 +61,17 @@ class Daemon:
         self._perform = work
         self._policy = Policy(sandbox=config.sandbox, read_only=tuple(config.toolchains), hidden=(root,))
         self._level = level or detect(self._policy)
-        self._bench = Bench(root=root, hub=config.hub, token=config.token, policy=self._policy, bounds=config.limits)
+        commands = minds.usable(config.commands, self._policy)
+        self._walls = minds.in_words(self._level, commands)
+        self._bench = Bench(
+            root=root,
+            hub=config.hub,
+            token=config.token,
+            policy=self._policy,
+            bounds=config.limits,
+            executors=minds.executors(config.models, commands),
+        )
+        self._offering = Offering(config.models, minds.offers(config.models, commands))
         self._running: Running | None = None
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -75,6 +87,8 @@ class Daemon:
         lock = RootLock(self._root)
         try:
             self._journal = Journal(self._root)
+            self._book = CallBook(self._root)
+            self._bench = replace(self._bench, book=self._book)
             self._session = Session(
                 self._hello(),
                 margin=self._config.limits.fence_margin_seconds,
@@ -110,6 +124,7 @@ class Daemon:
             background = [
                 group.create_task(self._link.run(), name="link"),
                 group.create_task(self._tick(), name="clock"),
+                group.create_task(self._offering.watch(self._offered), name="models"),
             ]
             salvaging = group.create_task(self._salvage(), name="salvage")
             await self._leaving.wait()
@@ -121,7 +136,17 @@ class Daemon:
     async def _tick(self) -> None:
         while True:
             self._do(self._session.tick(clock()))
+            self._tell_calls()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _offered(self, models: list[ModelOffer]) -> None:
+        self._do(self._session.offered(models))
+
+    def _tell_calls(self) -> None:
+        """Calls of models that the hub does not have in its ledger yet."""
+        if self._session.welcomed:
+            for frame in self._book.due(clock()):
+                self._link.send(frame)
 
     async def _salvage(self) -> None:
         """Bring to the hub what ended attempts left in their trees, whenever the hub can be reached."""
@@ -142,7 +167,7 @@ class Daemon:
         if self._running is not None:
             self._running.doing.cancel()
             return 1
-        await self._until(lambda: not self._session.undelivered or not self._session.welcomed, DELIVERY_SECONDS)
+        await self._until(self._all_told, DELIVERY_SECONDS)
         if self._session.welcomed and not self._hurry.is_set():
             with suppress(TimeoutError):  # what could not be brought home stays here for the next start
                 await asyncio.wait({salvaging})
@@ -150,6 +175,10 @@ class Daemon:
         await self._link.hangup()
         logger.info("left", undelivered=len(self._session.undelivered))
         return 0
+
+    def _all_told(self) -> bool:
+        """Nothing is owed to the hub, or it cannot be told now."""
+        return not (self._session.undelivered or self._book.owes) or not self._session.welcomed
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until it holds, or the time is over, or a second signal says to hurry."""
@@ -176,6 +205,8 @@ class Daemon:
             logger.warning("the hub objects", frame=frame.model_dump())
         else:
             logger.debug("heard", type=kind)
+        if isinstance(frame, CallsSettled):
+            self._book.settled(frame.attempt, frame.calls)
         self._do(self._session.receive(frame, clock()))
 
     def _do(self, effects: Iterable[Effect]) -> None:
@@ -234,6 +265,7 @@ class Daemon:
         logger.info("work ends", task=assign.task, attempt=assign.attempt, report=report.type if report else None)
         self._running = None
         self._ended.set()
+        self._tell_calls()  # before the report, so that what is left of its allowance goes back exactly
         self._do(self._session.finished(assign.attempt, fit(report) if report else None, clock()))
 
     # --- what this machine is -------------------------------------------------------------------------------------
@@ -243,16 +275,17 @@ class Daemon:
         return Hello(
             version=VERSION,
             software=f"agentcom-sidecar {__version__}",
-            executors=sorted(EXECUTORS),
+            executors=sorted({*self._bench.executors, VERIFY}),
             capabilities=self._config.capabilities,
-            sandbox=Sandbox(level=self._level.name, detail=self._level.reason[:500], enforced=enforced),
+            models=self._offering.now(),
+            sandbox=Sandbox(level=self._level.name, detail=self._walls[:500], enforced=enforced),
             host=host(),
         )
 
     def _refusal(self, assign: TaskAssign) -> Error | None:
         if self._level.name == "none":
             return Error(code="sandbox_missing", message=f"{self._level.reason} {self._level.hint}".strip())
-        if assign.executor not in EXECUTORS:
+        if assign.executor not in {*self._bench.executors, VERIFY}:
             return Error(code="executor_missing", message=f"This sidecar has no executor {assign.executor}.")
         return None
 

@@ -6,20 +6,21 @@ goes on where it stopped.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from sidecar import __version__, config
-from sidecar.config import Config, ConfigProblem
+from sidecar import __version__, config, discover
+from sidecar.config import Config, ConfigProblem, Thinker
 from sidecar.sandbox import Level, Policy, detect
 
 OLDEST_GIT = (2, 31)
@@ -48,9 +49,13 @@ def join(
     name: str | None = None,
     base: Path | None = None,
     sandbox: str = "bubblewrap",
+    models: Sequence[str] | None = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Config:
-    """Make this machine an agent of `hub` and say each step. Raises JoinProblem or ConfigProblem."""
+    """Make this machine an agent of `hub` and say each step. Raises JoinProblem or ConfigProblem.
+
+    `models` names those of the Ollama here that are tried; the first few when empty, none when None.
+    """
     hub = config.hub_address(hub)
     base = base or config.home()
     say(f"git {check_git()}")
@@ -63,14 +68,19 @@ def join(
         say(f"this code has made this machine {already.name} before; going on from there")
         return already
     check_writable(base)
+    thinkers = [] if models is None else asyncio.run(_thinkers(say, models))
     enrolled = redeem(hub, code, name or "")
     say(f"enrolled as {enrolled.agent}")
-    made = _settings(hub, enrolled, sandbox)
+    made = _settings(hub, enrolled, sandbox).model_copy(update={"models": thinkers})
     root = config.root_of(enrolled.agent, base)
     path = config.save(root, made)
     (root / _JOINED).write_text(_digest(code))
     say(f"settings: {path}")
     return made
+
+
+async def _thinkers(say: Callable[[str], None], wanted: Sequence[str]) -> list[Thinker]:
+    return [*await discover.local_models(say, wanted=wanted), *await discover.claude(say)]
 
 
 def check_git() -> str:

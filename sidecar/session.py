@@ -14,7 +14,7 @@ from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Star
 from sidecar.progress import Progress
 from sidecar.wire import messages
 from sidecar.wire.messages import Frame, TaskAssign, Terminal
-from sidecar.wire.nouns import Error, Holding, Step
+from sidecar.wire.nouns import Error, Holding, ModelOffer, Step
 
 PROGRESS_SECONDS = 1.0
 RESEND_SECONDS = 15.0
@@ -187,6 +187,11 @@ class Session:
     def _resend(self, spoken: _Spoken, now: float) -> list[Effect]:
         due = [a for a in self._reports if now - spoken.reports.get(a, now - RESEND_SECONDS) >= RESEND_SECONDS]
         return [self._say_report(spoken, attempt, now) for attempt in due]
+
+    def offered(self, models: list[ModelOffer]) -> list[Effect]:
+        """What can be thought with has changed; every later hello says the same."""
+        self._hello = self._hello.model_copy(update={"models": models})
+        return [Send(messages.ModelsOffered(id=self._mark("models"), models=models))] if self.welcomed else []
 
     # --- our own work ---------------------------------------------------------------------------------------------
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from sidecar import executors, publish
+from sidecar.agent.purse import Free, Kept, Purse
+from sidecar.callbook import CallBook
 from sidecar.config import Bounds
-from sidecar.executors import Execution, Job, Sandbox
+from sidecar.executors import Execution, Executor, Job, Sandbox
 from sidecar.executors.base import StepKind
 from sidecar.git import BadName, GitFailed, Remote
 from sidecar.patience import patiently
@@ -32,12 +35,12 @@ from sidecar.workspace import Workspace, WorkspaceFailed, discard
 logger = structlog.get_logger(__name__)
 
 VERIFY = "verify"
-EXECUTORS = frozenset({*executors.EXECUTORS, VERIFY})
-"""What an assignment may ask for: an executor, or only the checks on a fresh checkout."""
+"""What an assignment may ask for beside an executor: only the checks, on a fresh checkout."""
 SLACK_SECONDS = 10.0
 """How much later than the executor's own deadline the whole attempt is cut off, so that its output is not lost."""
 SALVAGE_AGAIN_SECONDS = 600.0
 REPORTS = 20
+TRAJECTORY = 100
 
 Tell = Callable[[Iterable[Step]], None]
 
@@ -51,6 +54,8 @@ class Bench:
     token: str = field(repr=False)
     policy: Policy
     bounds: Bounds
+    executors: Mapping[str, Executor] = field(default_factory=lambda: executors.EXECUTORS)
+    book: CallBook | None = None
 
     @property
     def sandbox(self) -> Sandbox:
@@ -68,6 +73,10 @@ class Room:
     """An empty directory, for a task without a repository."""
 
     tree: Path
+
+    async def snapshot_diff(self) -> str:
+        """Nothing to compare with."""
+        return ""
 
 
 class Ended(Exception):
@@ -123,6 +132,7 @@ class Attempt:
         self._runs = 0
         self._workspace: Workspace | None = None
         self._pushed: Pushed | None = None
+        self._purse = _purse_of(assign, bench)
 
     async def run(self) -> Terminal:
         """The report. Raises CancelledError when stopped."""
@@ -180,6 +190,9 @@ class Attempt:
         except (WorkspaceFailed, GitFailed, BadName, OSError) as failed:
             raise Ended("workspace", str(failed)) from failed
         self._note(f"at commit {self._workspace.base[:12]}")
+        if self._assign.resume:
+            resumed = await self._workspace.resume(self._assign.resume, self._remote)
+            self._note(f"{'goes on with' if resumed else 'cannot use'} what {self._assign.resume[:12]} holds")
         return self._workspace
 
     # --- build, verify, fix -----------------------------------------------------------------------------------------
@@ -188,18 +201,27 @@ class Attempt:
         """Run the work until its checks pass, or as often as it may be run."""
         while True:
             self._runs += 1
-            self._execution = await self._execute(place)
-            if not self._execution.succeeded:
+            self._execution = _together(self._execution, await self._execute(place))
+            if not self._execution.succeeded and not self._execution.partial:
                 raise Ended(self._execution.code, self._execution.message)
             report = await self._check(place)
-            if report is None or report.status == "pass":
+            if self._proven(report):
                 return
+            if not self._execution.succeeded:
+                raise Ended(self._execution.code, _both(self._execution.message, report))
+            assert report is not None
             if self._runs > self._assign.max_fixes:
                 raise Ended("verification_failed", _what_failed(report))
             self._note(f"run {self._runs} did not pass its checks; running the work again")
 
+    def _proven(self, report: Report | None) -> bool:
+        """Work that was not brought to its end has only its checks to speak for it."""
+        if report is None or not report.checks:
+            return self._execution.succeeded
+        return report.status == "pass"
+
     async def _execute(self, place: Workspace | Room) -> Execution:
-        executor = executors.EXECUTORS.get(self._assign.executor)
+        executor = self._bench.executors.get(self._assign.executor)
         if executor is None:
             raise Ended("executor_missing", f"This sidecar has no executor {self._assign.executor}.")
         left = self._assign.timeout_seconds - (time.monotonic() - self._began)
@@ -212,6 +234,11 @@ class Attempt:
             generation=self._assign.generation,
             brief=self._assign.brief.model_copy(update={"previous": self._previous()}),
             timeout_seconds=left,
+            checks=self._assign.checks,
+            model=self._assign.model,
+            steps=self._assign.max_steps,
+            purse=self._purse,
+            run=self._runs,
         )
         return await executor.execute(job, place, self._bench.sandbox, self._step)
 
@@ -281,6 +308,8 @@ class Attempt:
                 tree=verified,
             )
         except NoChange:
+            if not self._execution.succeeded:  # checks that pass on an untouched tree say nothing about why it is so
+                raise Ended(self._execution.code, self._execution.message) from None
             raise Ended("no_change", "The work changed nothing in the repository.") from None
         except (NotPublished, GitFailed, BadName, OSError) as failed:
             raise Ended("publish", str(failed)) from failed
@@ -327,7 +356,10 @@ class Attempt:
             diff=DiffStat(files=pushed.files, added=pushed.added, deleted=pushed.deleted) if pushed else DiffStat(),
             model=ran.model[:200],
             tokens=dict(ran.tokens),
-            cost_microusd=ran.cost_microusd,
+            cost_microusd=self._purse.microusd,
+            partial=ran.partial,
+            blame=ran.blame,
+            trajectory=list(ran.trajectory)[-TRAJECTORY:],
         )
 
     def _base(self) -> str:
@@ -361,8 +393,8 @@ class Attempt:
     def _elapsed(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
 
-    def _step(self, kind: StepKind, text: str) -> None:
-        self._tell([Step(at_ms=self._elapsed(), kind=kind, text=text[:2_000])])
+    def _step(self, kind: StepKind, text: str, **facts: Any) -> None:
+        self._tell([Step(at_ms=self._elapsed(), kind=kind, text=text[:2_000], **facts)])
 
     def _phase(self, text: str) -> None:
         self._step("phase", text)
@@ -372,6 +404,28 @@ class Attempt:
 
     def _checked(self, result: CheckResult) -> None:
         self._step("check", f"{result.status}: {result.description or f'{result.type} {result.target}'.strip()}")
+
+
+def _purse_of(assign: TaskAssign, bench: Bench) -> Purse:
+    """For the whole attempt, however many runs it takes."""
+    if assign.allowance is None or bench.book is None:
+        return Free()
+    return Kept(assign.allowance, bench.book, task=assign.task, attempt=assign.attempt, model=assign.model)
+
+
+def _together(before: Execution, now: Execution) -> Execution:
+    """The last run of an attempt, with what all of its runs used and did."""
+    tokens = {name: before.tokens.get(name, 0) + now.tokens.get(name, 0) for name in {**before.tokens, **now.tokens}}
+    return replace(
+        now,
+        tokens=tokens,
+        duration_ms=before.duration_ms + now.duration_ms,
+        trajectory=[*before.trajectory, *now.trajectory],
+    )
+
+
+def _both(message: str, report: Report | None) -> str:
+    return f"{message} {_what_failed(report)}" if report is not None and report.status != "pass" else message
 
 
 def forget_remains(root: Path, assign: TaskAssign) -> None:

@@ -96,6 +96,21 @@ class Workspace:
             return None
         return found if found.tree.is_dir() else None
 
+    async def resume(self, commit: str, remote: Remote) -> bool:
+        """Put an earlier attempt's changes into the tree, as work that is not committed. False when they do not fit.
+
+        The tree stays at its base then: who begins afresh loses less than who goes on from a wrong mixture.
+        """
+        try:
+            await _exactly(self.git, remote, commit)
+            merged = await self.git.text("merge-tree", "--write-tree", self.base, commit)
+            await self.git.run("read-tree", "--reset", "-u", merged)
+            await self.git.run("read-tree", self.base)
+        except (GitFailed, WorkspaceFailed):  # a conflict, a commit that is gone, or a git that is too old to merge so
+            await self.git.run("read-tree", "--reset", "-u", self.base)
+            return False
+        return True
+
     async def snapshot(self) -> str:
         """The hash of the tree as it stands, `.gitignore` honoured. Raises NotAWork, GitFailed."""
         found = await asyncio.to_thread(survey, self.tree)

@@ -185,3 +185,40 @@ async def test_git_says_what_went_wrong(prepare):
         await workspace.git.run("cat-file", "blob", "trunk:nothing")
 
     assert "nothing" in failed.value.message
+
+
+@pytest.fixture
+def left_behind(hub_repository, elsewhere, git):
+    """The commit that an earlier attempt saved: a new file, and a line in an old one."""
+    (elsewhere / "new.txt").write_text("half a work\n")
+    (elsewhere / "calc.py").write_text("def add(a, b):\n    return b + a\n")
+    git(elsewhere, "add", "-A")
+    git(elsewhere, "commit", "-q", "-m", "salvage")
+    git(elsewhere, "push", "-q", "origin", "HEAD:refs/agentcom/salvage/1")
+    kept = git(elsewhere, "rev-parse", "HEAD")
+    git(elsewhere, "reset", "-q", "--hard", "HEAD^")
+    return kept
+
+
+async def test_what_an_earlier_attempt_left_becomes_work_that_is_not_committed(
+    left_behind, hub_repository, prepare, git
+):
+    workspace = await prepare(attempt=2)
+
+    assert await workspace.resume(left_behind, Remote(str(hub_repository)))
+    assert "half a work\n" == (workspace.tree / "new.txt").read_text()
+    assert git(hub_repository, "rev-parse", "trunk") == workspace.base == await workspace.git.text("rev-parse", "HEAD")
+    assert await workspace.differs()
+    assert "+half a work" in await workspace.snapshot_diff()
+
+
+async def test_what_does_not_fit_any_more_is_left_out_whole(left_behind, elsewhere, hub_repository, prepare, git):
+    (elsewhere / "calc.py").write_text("def add(a, b):\n    return sum((a, b))\n")
+    git(elsewhere, "commit", "-q", "-a", "-m", "meanwhile")
+    git(elsewhere, "push", "-q", "origin", "trunk")
+    workspace = await prepare(attempt=2)
+
+    assert not await workspace.resume(left_behind, Remote(str(hub_repository)))
+    assert not await workspace.resume("0" * 40, Remote(str(hub_repository)))
+    assert not (workspace.tree / "new.txt").exists()
+    assert not await workspace.differs()

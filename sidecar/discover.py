@@ -1,0 +1,173 @@
+"""Find the models that this machine can use, and try each before it is offered to a hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from sidecar.agent.dialects.base import Dialect
+from sidecar.agent.dialects.fenced import Fenced
+from sidecar.agent.dialects.native import Native
+from sidecar.agent.faults import ModelFault
+from sidecar.agent.models.claude import Claude
+from sidecar.agent.models.ollama import Installed, Ollama, Shown, Think, supports_strict_context
+from sidecar.agent.probe import Probed, probe
+from sidecar.config import Thinker, hub_address
+
+HERE = "127.0.0.1"
+PORTS = {"": 11434, "http": 80, "https": 443}
+"""Where an Ollama answers when its address names no port, by the scheme that it is given with."""
+EVERYWHERE = {"0.0.0.0": HERE, "[::]": "[::1]"}  # noqa: S104  what a server listens to; a client reaches it here
+SMALLEST_CONTEXT = 4_096
+"""Less holds no task, its tools and an answer."""
+LARGEST_CONTEXT = 16_384
+"""More is rarely followed well by local models, and costs memory; a larger one can be set by hand."""
+CLAUDE = "https://api.anthropic.com"
+CLAUDE_MODEL = "claude-sonnet-5-5"
+CLAUDE_CONTEXT = 200_000
+MOST_TRIED = 3
+
+Say = Callable[[str], None]
+
+
+def ollama_address(environment: Mapping[str, str] = os.environ) -> str:
+    """Where Ollama's own tools would look for it: OLLAMA_HOST, or its usual port here. Raises ConfigProblem."""
+    given = environment.get("OLLAMA_HOST", "").strip(" \t\"'")
+    scheme, _, rest = given.rpartition("://")
+    place, slash, path = rest.partition("/")
+    host, port = _host_and_port(place)
+    host = EVERYWHERE.get(host, host) or HERE
+    return hub_address(f"{scheme or 'http'}://{host}:{port or PORTS.get(scheme, 11434)}{slash}{path}")
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    """Either may be empty; an IPv6 address comes out in brackets, whether it went in with them or not."""
+    if place.count(":") > 1 and not place.startswith("["):
+        return f"[{place}]", ""
+    host, colon, port = place.rpartition(":")
+    return (host, port) if colon and not port.endswith("]") else (place, "")
+
+
+async def local_models(
+    say: Say, *, wanted: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> list[Thinker]:
+    """Every model of the Ollama here that passes its trial; each step is said. None where there is no Ollama.
+
+    `wanted` names models; without it the first few that the server lists are tried.
+    """
+    url = ollama_address(environment)
+    try:
+        async with _asking(url, model="", context=LARGEST_CONTEXT) as server:
+            version = await server.version()
+            if not supports_strict_context(version):
+                say(f"ollama: version {version} cuts long conversations without a word; it takes 0.12.6 or later")
+                return []
+            chosen = _chosen(await server.models(), wanted, say)
+    except ModelFault as fault:
+        say(f"ollama: none at {url} ({fault.message})")
+        return []
+    say(f"ollama: version {version} at {url}; trying {len(chosen)} of its models")
+    tried = [await _tried(url, model, say) for model in chosen]
+    return [thinker for thinker in tried if thinker is not None]
+
+
+def _chosen(installed: Sequence[Installed], wanted: Sequence[str], say: Say) -> list[Installed]:
+    if not wanted:
+        return list(installed[:MOST_TRIED])
+    names = {name: model for model in installed for name in (model.name.removesuffix(":latest"), model.name)}
+    for name in wanted:
+        if name not in names:
+            say(f"ollama: it has no model {name}")
+    return list(dict.fromkeys(names[name] for name in wanted if name in names))
+
+
+async def _tried(url: str, installed: Installed, say: Say) -> Thinker | None:
+    """Its settings when it passed; what was found is said either way."""
+    try:
+        async with _asking(url, model=installed.name, context=LARGEST_CONTEXT) as server:
+            shown = await server.show(installed.name)
+        if lack := _lack(shown):
+            say(f"  {installed.name}: not offered. {lack}")
+            return None
+        thinker = _settings(url, installed, shown)
+        async with _asking(url, model=thinker.model, context=thinker.context, think=thinker.think) as server:
+            found = await probe(server, _dialects(shown))
+    except ModelFault as fault:
+        say(f"  {installed.name}: {fault.message}")
+        return None
+    if not found.dialect:
+        say(f"  {installed.name}: not offered. {found.reason}")
+        return None
+    say(f"  {installed.name}: {_in_words(found, thinker)}")
+    dialect = "native" if found.dialect == "native" else "fenced"
+    return thinker.model_copy(update={"dialect": dialect, "tokens_per_second": found.tokens_per_second})
+
+
+def _lack(shown: Shown) -> str:
+    """Why a model cannot work for us, as far as the server knows; nothing when it may."""
+    if shown.capabilities and "completion" not in shown.capabilities:
+        return "It does not write text."
+    if shown.context is not None and shown.context < SMALLEST_CONTEXT:
+        return f"Its context of {shown.context} tokens is too small; it takes {SMALLEST_CONTEXT}."
+    return ""
+
+
+def _settings(url: str, installed: Installed, shown: Shown) -> Thinker:
+    return Thinker(
+        executor="ollama",
+        model=installed.name,
+        url=url,
+        grade="local",
+        context=min(shown.context or LARGEST_CONTEXT, LARGEST_CONTEXT),
+        think="low" if "gptoss" in installed.name.replace("-", "") else False,
+        digest=installed.digest[:64],
+    )
+
+
+def _dialects(shown: Shown) -> list[Dialect]:
+    return [Native(), Fenced()] if "tools" in shown.capabilities else [Fenced()]
+
+
+def _in_words(found: Probed, thinker: Thinker) -> str:
+    score = found.scores[-1]
+    return (
+        f"{score.dialect} calls, {score.passed} of {score.trials} right, context {thinker.context} "
+        f"(measured to {found.context_measured}), {found.tokens_per_second:g} tokens/s"
+    )
+
+
+async def claude(say: Say, *, environment: Mapping[str, str] = os.environ) -> list[Thinker]:
+    """Claude, if its key is in the environment and the model named there (or the usual one) passes its trial.
+
+    The trial is a few short calls that cost about a cent; it is not in any hub's ledger, for there is none yet.
+    """
+    key = environment.get("ANTHROPIC_API_KEY", "").strip()
+    if not key:
+        return []
+    url = hub_address(environment.get("ANTHROPIC_BASE_URL", "").strip() or CLAUDE)
+    name = environment.get("AGENTCOM_CLAUDE_MODEL", "").strip() or CLAUDE_MODEL
+    thinker = Thinker(executor="claude", model=name, url=url, grade="claude", context=CLAUDE_CONTEXT, key=key)
+    model = Claude(model=name, api_key=key, base_url=url, context=CLAUDE_CONTEXT)
+    say(f"claude: a key is in the environment; trying {name}, which costs about a cent")
+    try:
+        found = await probe(model, [Native()], fill=False)
+    except ModelFault as fault:
+        say(f"  {name}: {fault.message}")
+        return []
+    finally:
+        await model.close()
+    if not found.dialect:
+        say(f"  {name}: not offered. {found.reason}")
+        return []
+    say(f"  {name}: {found.scores[-1].passed} of {found.scores[-1].trials} right, {found.tokens_per_second:g} tokens/s")
+    return [thinker.model_copy(update={"tokens_per_second": found.tokens_per_second})]
+
+
+@asynccontextmanager
+async def _asking(url: str, *, model: str, context: int, think: Think = False) -> AsyncIterator[Ollama]:
+    server = Ollama(url=url, model=model, context=context, think=think)
+    try:
+        yield server
+    finally:
+        await server.close()
