@@ -1,0 +1,123 @@
+"""Moves amounts on accounts. Each transaction locks them in the order of their ids, so none wait in a ring.
+
+A transaction of another room may hold or post once, as the last thing it locks; twice could close such a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.events.kinds import Kind
+from apps.events.log import record
+from apps.events.refused import Refused
+from apps.ledger.limits import EACH, MEASURES, NOTHING, WARNING_PERCENT, Amount, Shortfall, percent, shortfall
+from apps.ledger.models import Account, Budget
+from apps.ledger.pricing import dollars
+
+TELL = ("dashboard",)
+
+
+class Exhausted(Refused):
+    """The budget of {account} has {shown_left} left; {shown_asked} are needed."""
+
+    def __init__(self, account: Account, lack: Shortfall) -> None:
+        super().__init__(
+            "budget_exhausted",
+            account=str(account),
+            scope=account.scope,
+            key=account.key,
+            measure=lack.measure,
+            left=lack.left,
+            asked=lack.asked,
+            shown_left=shown(lack.measure, lack.left),
+            shown_asked=shown(lack.measure, lack.asked),
+        )
+
+
+def shown(measure: str, much: int) -> str:
+    """An amount of one measure for people: `$1.50`, `4,000 tokens`."""
+    return dollars(much) if measure == "micro" else f"{much:,} {measure}"
+
+
+def opened(keys: Sequence[tuple[str, str]]) -> list[int]:
+    """The ids of the accounts with these scopes and keys, made where they are missing; in ascending order."""
+    found = _ids(keys)
+    if missing := [key for key in keys if key not in found]:
+        Account.objects.bulk_create([Account(scope=scope, key=key) for scope, key in missing], ignore_conflicts=True)
+        found = _ids(keys)
+    return sorted(found[key] for key in keys)
+
+
+def hold(ids: Sequence[int], ask: Amount) -> None:
+    """Set `ask` aside on every account, or on none: raises Exhausted with the first that has too little left."""
+    accounts = _locked(ids)
+    budgets = budgets_of(accounts)
+    if Account.objects.filter(_room(budgets, ask), pk__in=ids).update(**_changes(ask, NOTHING)) == len(ids):
+        return
+    for account in accounts:
+        if budget := budgets.get(account.pk):
+            lack = shortfall(budget.limits, account.spent + account.reserved, ask)
+            if lack is not None:
+                raise Exhausted(account, lack)
+    raise Refused("account_gone", "An account of this call is not there any more.")
+
+
+def post(ids: Sequence[int], *, reserved: Amount, spent: Amount) -> None:
+    """Add to what every account holds and has spent, whatever its budget says: it has happened."""
+    accounts = _locked(ids)
+    if changes := _changes(reserved, spent):
+        Account.objects.filter(pk__in=ids).update(**changes)
+    if spent != NOTHING:
+        _warn(accounts, spent)
+
+
+def budgets_of(accounts: Iterable[Account]) -> Mapping[int, Budget]:
+    """The budget in force of each account that has one, by the account's id."""
+    by_key = {(account.scope, account.key): account.pk for account in accounts}
+    scopes = {scope for scope, _ in by_key}
+    keys = {EACH, *(key for _, key in by_key)}
+    budgets = {(budget.scope, budget.key): budget for budget in Budget.objects.filter(scope__in=scopes, key__in=keys)}
+    found = {pk: budgets.get((scope, key)) or budgets.get((scope, EACH)) for (scope, key), pk in by_key.items()}
+    return {pk: budget for pk, budget in found.items() if budget is not None}
+
+
+def _ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    candidates = Account.objects.filter(scope__in=[scope for scope, _ in keys], key__in=[key for _, key in keys])
+    found = {(scope, key): pk for pk, scope, key in candidates.values_list("pk", "scope", "key")}
+    return {key: found[key] for key in keys if key in found}
+
+
+def _locked(ids: Sequence[int]) -> list[Account]:
+    return list(Account.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+
+
+def _room(budgets: Mapping[int, Budget], ask: Amount) -> Q:
+    """What is true of every account that has room, so that an UPDATE under it changes all of them or fewer."""
+    room = Q()
+    for pk, budget in budgets.items():
+        for measure, bound in budget.limits.bounds(ask):
+            room &= ~Q(pk=pk) | Q(**{f"spent_{measure}__lte": bound - F(f"reserved_{measure}")})
+    return room
+
+
+def _changes(reserved: Amount, spent: Amount) -> dict[str, Any]:
+    pairs = [(f"reserved_{measure}", getattr(reserved, measure)) for measure in MEASURES]
+    pairs += [(f"spent_{measure}", getattr(spent, measure)) for measure in MEASURES]
+    return {field: F(field) + much for field, much in pairs if much}
+
+
+def _warn(accounts: Sequence[Account], spent: Amount) -> None:
+    """Remember, once for each account and setting of its budget, that most of it is spent."""
+    budgets = budgets_of(accounts)
+    for account in accounts:
+        budget = budgets.get(account.pk)
+        if budget is None or (account.warned_at is not None and account.warned_at >= budget.changed_at):
+            continue
+        used = percent(budget.limits, account.spent + spent)
+        if used is not None and used >= WARNING_PERCENT:
+            Account.objects.filter(pk=account.pk).update(warned_at=timezone.now())
+            record(Kind.BUDGET_WARNED, account, tell=TELL, scope=account.scope, key=account.key, percent=used)

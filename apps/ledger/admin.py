@@ -1,0 +1,251 @@
+"""The ledger in the admin: prices and budgets are set through actions, accounts, allowances and charges only shown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from apps.events.admin import Shown
+from apps.events.refused import Invalid, Refused
+from apps.ledger import accounts, budgets, prices
+from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
+from apps.ledger.models import Account, Allowance, Budget, Charge, Price
+from apps.ledger.pricing import CLASSES, MILLION, dollars, is_stale
+
+PER_MILLION = "$ per million tokens"
+
+
+class Dollars(forms.DecimalField):
+    """Money as people write it, with up to six decimals; its value is whole micro-USD, or `empty`."""
+
+    def __init__(self, *, empty: int | None, **options: Any) -> None:
+        super().__init__(min_value=0, max_digits=15, decimal_places=6, required=False, **options)
+        self.empty = empty
+
+    def clean(self, value: Any) -> Any:
+        written: Decimal | None = super().clean(value)
+        return self.empty if written is None else prices.micro_of(written)
+
+    def prepare_value(self, value: Any) -> Any:
+        """What is stored in dollars; what somebody just wrote as it is."""
+        return Decimal(value) / MILLION if isinstance(value, int) else value
+
+
+class PriceForm(forms.ModelForm[Price]):
+    """Rates in dollars per million tokens, as providers write them."""
+
+    input = Dollars(empty=0, help_text=PER_MILLION)
+    output = Dollars(empty=0, help_text=PER_MILLION)
+    cache_write_5m = Dollars(empty=0, help_text=PER_MILLION)
+    cache_write_1h = Dollars(empty=0, help_text=PER_MILLION)
+    cache_read = Dollars(empty=0, help_text=PER_MILLION)
+
+    class Meta:
+        model = Price
+        fields = ["model", "effective_from", "prompt_over", *CLASSES, "free", "source", "verified_on"]
+
+    def clean(self) -> dict[str, Any]:
+        """What `set_price` would refuse is an error of the form."""
+        asked = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                prices.check(
+                    asked.get("model", self.instance.model), {name: asked[name] for name in CLASSES}, free=asked["free"]
+                )
+            except Invalid as invalid:
+                self.add_error(invalid.field if invalid.field in self.fields else None, invalid.message)
+        return asked
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin[Price]):
+    """A new price is a new row from its day on; one that calls were charged by stays as it is."""
+
+    form = PriceForm
+    list_display = ["model", "effective_from", "prompt_over", "rates", "free", "verified_on"]
+    list_filter = ["free", "model"]
+    search_fields = ["model"]
+    fields = ["model", "effective_from", "prompt_over", *CLASSES, "free", "source", "verified_on"]
+
+    @admin.display(description="$ per million tokens: input / output / written 5 min / written 1 h / read")
+    def rates(self, price: Price) -> str:
+        return " / ".join(dollars(getattr(price, name)) for name in CLASSES)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> list[str]:
+        return ["model", "effective_from", "prompt_over"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        newest = Price.objects.filter(verified_on__isnull=False).order_by("-verified_on").first()
+        if is_stale(newest.verified_on if newest else None, timezone.now().date()):
+            self.message_user(request, "Nobody has compared prices with the provider's for 90 days.", messages.WARNING)
+        return super().changelist_view(request, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Price], change: bool) -> None:
+        try:
+            saved = prices.set_price(
+                obj.model,
+                obj.effective_from,
+                prompt_over=obj.prompt_over,
+                rates={name: getattr(obj, name) for name in CLASSES},
+                free=obj.free,
+                source=obj.source,
+                verified_on=obj.verified_on,
+                by=request.user.get_username(),
+            )
+            obj.pk = saved.pk
+        except Refused as refused:
+            self.message_user(request, refused.message, messages.ERROR)
+
+
+class BudgetForm(forms.ModelForm[Budget]):
+    """The limit of money in dollars."""
+
+    limit_micro = Dollars(empty=None, label="Limit in dollars", help_text="Empty for any amount.")
+
+    class Meta:
+        model = Budget
+        fields = ["scope", "key", "limit_micro", "limit_tokens", "limit_calls", "enforce"]
+
+    @property
+    def limits(self) -> Limits:
+        """What was asked for."""
+        asked = self.cleaned_data
+        return Limits(
+            micro=asked["limit_micro"],
+            tokens=asked["limit_tokens"],
+            calls=asked["limit_calls"],
+            enforce=asked["enforce"],
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """What `set_budget` would refuse is an error of its field."""
+        asked = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                budgets.check(asked.get("scope", self.instance.scope), asked.get("key", self.instance.key), self.limits)
+            except Invalid as invalid:
+                field = invalid.field if invalid.field in self.fields else f"limit_{invalid.field}"
+                self.add_error(field, invalid.message)
+        return asked
+
+
+def current(budget: Budget) -> Account | None:
+    """The account that a budget is about now: its own, or for each period the one that runs; None for each task."""
+    key = budget.key
+    if key == EACH:
+        if budget.scope not in PERIODS and budget.scope != Scope.HUB:
+            return None
+        key = dict(keys_of({}, "", timezone.now()))[budget.scope]
+    return Account.objects.filter(scope=budget.scope, key=key).first()
+
+
+def used(limits: Limits, account: Account) -> str:
+    share = percent(limits, account.spent + account.reserved)
+    return "no limit" if share is None else f"{share} %"
+
+
+def written(amount: Amount) -> str:
+    return f"{dollars(amount.micro)}, {amount.tokens:,} tokens, {amount.calls:,} calls"
+
+
+@admin.register(Budget)
+class BudgetAdmin(admin.ModelAdmin[Budget]):
+    """Limits; the next reservation obeys. A budget is lifted by emptying its limits."""
+
+    form = BudgetForm
+    list_display = ["__str__", "limit", "limit_tokens", "limit_calls", "enforce", "spent", "reserved", "share"]
+    list_filter = ["scope"]
+    search_fields = ["key"]
+    fields = ["scope", "key", "limit_micro", "limit_tokens", "limit_calls", "enforce", "spent", "reserved", "share"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[str]:
+        return [*(["scope", "key"] if obj else []), "spent", "reserved", "share"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="limit")
+    def limit(self, budget: Budget) -> str:
+        return "" if budget.limit_micro is None else dollars(budget.limit_micro)
+
+    @admin.display
+    def spent(self, budget: Budget) -> str:
+        account = current(budget)
+        return written(account.spent) if account else ""
+
+    @admin.display
+    def reserved(self, budget: Budget) -> str:
+        account = current(budget)
+        return written(account.reserved) if account else ""
+
+    @admin.display(description="used, with what is reserved")
+    def share(self, budget: Budget) -> str:
+        account = current(budget)
+        return used(budget.limits, account) if account else ""
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        saved = budgets.set_budget(obj.scope, obj.key, limits=form.limits, by=request.user.get_username())
+        obj.pk = saved.pk
+
+
+@admin.register(Account)
+class AccountAdmin(Shown[Account]):
+    """What everything that calls were for has spent and holds."""
+
+    list_display = ["scope", "key", "spent_in_all", "held", "share"]
+    list_filter = ["scope"]
+    search_fields = ["=key"]
+    fields = ["scope", "key", "spent_in_all", "held", "share", "warned_at"]
+
+    @admin.display(description="spent")
+    def spent_in_all(self, account: Account) -> str:
+        return written(account.spent)
+
+    @admin.display(description="reserved")
+    def held(self, account: Account) -> str:
+        return written(account.reserved)
+
+    @admin.display(description="used, with what is reserved")
+    def share(self, account: Account) -> str:
+        budget = accounts.budgets_of([account]).get(account.pk)
+        return used(budget.limits, account) if budget else "no limit"
+
+
+@admin.register(Allowance)
+class AllowanceAdmin(Shown[Allowance]):
+    """What was set aside for attempts."""
+
+    list_display = ["key", "status", "purpose", "task", "agent", "granted_in_all", "rest", "granted_at", "expires_at"]
+    list_filter = ["status", "purpose"]
+    search_fields = ["=key", "=task"]
+
+    @admin.display(description="granted")
+    def granted_in_all(self, allowance: Allowance) -> str:
+        return written(allowance.granted)
+
+    @admin.display(description="left")
+    def rest(self, allowance: Allowance) -> str:
+        return written(allowance.left)
+
+
+@admin.register(Charge)
+class ChargeAdmin(Shown[Charge]):
+    """Every call of a model."""
+
+    list_display = ["call_id", "started_at", "status", "purpose", "model", "task", "agent", "shown_cost", "tokens"]
+    list_filter = ["status", "purpose", "model", "started_at"]
+    search_fields = ["=call_id", "=task", "=goal", "=request_id"]
+    date_hierarchy = "started_at"
+    show_full_result_count = False
+
+    @admin.display
+    def tokens(self, charge: Charge) -> str:
+        return f"{charge.usage.prompt:,} in, {charge.output:,} out"

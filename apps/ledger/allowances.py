@@ -1,0 +1,192 @@
+"""An allowance: set aside for an attempt, spent by its sidecar, which may be offline and reports each call later.
+
+A reported call is always recorded, also when the allowance is used up, has lapsed or was released: it has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Invalid, Refused
+from apps.ledger import accounts, actions, prices, pricing
+from apps.ledger.actions import CallTaken, utc_day
+from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
+from apps.ledger.limits import MEASURES, NOTHING, Amount, keys_of
+from apps.ledger.models import Allowance, Charge
+from apps.ledger.pricing import Row, Unpriced, Usage
+
+TELL = ("dashboard",)
+
+
+class UnknownAllowance(Refused):
+    """There is no allowance {key}."""
+
+    status = 404
+
+
+@transaction.atomic
+def grant(
+    key: str,
+    scopes: Mapping[str, str],
+    *,
+    purpose: str,
+    amount: Amount,
+    models: Sequence[str],
+    ttl: timedelta,
+    now: datetime | None = None,
+) -> Allowance:
+    """Set `amount` aside for calls of `models`, each of which must have a price today; the same key again returns it.
+
+    All of it counts in the hour, day and month of the grant. Raises Unpriced and accounts.Exhausted.
+    """
+    at = now or timezone.now()
+    if found := Allowance.objects.filter(key=key).first():
+        return found
+    if min(asdict(amount).values()) < 0:
+        raise Invalid("amount", "An allowance is never less than nothing.")
+    for model in models:
+        prices.bands(model, utc_day(at))
+    allowance = Allowance(
+        key=key,
+        purpose=purpose,
+        **scopes,
+        accounts=accounts.opened(keys_of(scopes, purpose, at)),
+        **{f"granted_{measure}": getattr(amount, measure) for measure in MEASURES},
+        **_left(amount),
+        granted_at=at,
+        expires_at=at + ttl,
+    )
+    try:
+        with transaction.atomic():
+            allowance.save(force_insert=True)
+    except IntegrityError:
+        return Allowance.objects.get(key=key)
+    accounts.hold(allowance.accounts, amount)
+    record(Kind.ALLOWANCE_GRANTED, allowance, tell=TELL, key=key, **asdict(amount))
+    return allowance
+
+
+@transaction.atomic
+def settle_part(
+    key: str,
+    call_id: str,
+    usage: Usage,
+    *,
+    model: str,
+    started_at: datetime,
+    certain: bool = True,
+    duration_ms: int = 0,
+    request_id: str = "",
+    now: datetime | None = None,
+) -> Charge:
+    """A call was made under the allowance: record it and take it from what is left; the rest of it is spent beyond.
+
+    The same again changes nothing, but that a report which is `certain` settles one that was not. A call without a
+    price is recorded as uncertain with an unknown cost, for an operator to enter the price. Raises UnknownAllowance,
+    and CallTaken when the call is somebody else's.
+    """
+    at = now or timezone.now()
+    allowance = _locked(key)
+    if found := Charge.objects.filter(call_id=call_id).first():
+        return _again(found, allowance, usage, certain=certain, now=at)
+    # A machine's clock may be wrong, and a wrong day may be a cheaper one: nothing began before the grant.
+    began = max(allowance.granted_at, min(started_at, at))
+    row = _row(model, usage, began)
+    charge = Charge(
+        call_id=call_id,
+        allowance=allowance,
+        purpose=allowance.purpose,
+        **allowance.scopes,
+        accounts=allowance.accounts,
+        status=ChargeStatus.SETTLED if certain and row is not None else ChargeStatus.UNCERTAIN,
+        model=model,
+        price_id=None if row is None else row.id,
+        **asdict(usage),
+        cost_micro=None if row is None else pricing.cost(row, usage),
+        duration_ms=max(0, duration_ms),
+        request_id=request_id[:120],
+        note="There is no price for this model." if row is None else "",
+        started_at=began,
+        resolved_at=at,
+    )
+    if not actions.insert(charge):
+        return _again(Charge.objects.get(call_id=call_id), allowance, usage, certain=certain, now=at)
+    _take(allowance, charge.posted)
+    kind = Kind.CHARGE_SETTLED if charge.status == ChargeStatus.SETTLED else Kind.CHARGE_UNCERTAIN
+    record(kind, charge, tell=TELL, call_id=call_id, model=model, purpose=charge.purpose, micro=charge.cost_micro)
+    return charge
+
+
+@transaction.atomic
+def release(key: str, *, now: datetime | None = None) -> Allowance:
+    """The work has ended: what is left goes back. Twice is once."""
+    allowance = _locked(key)
+    if allowance.status == AllowanceStatus.RELEASED:
+        return allowance
+    held, left = allowance.status == AllowanceStatus.OPEN, allowance.left
+    transition(
+        allowance,
+        AllowanceStatus.RELEASED,
+        Kind.ALLOWANCE_RELEASED,
+        tell=TELL,
+        set={**_left(NOTHING), "released_at": now or timezone.now()},
+        key=key,
+        **asdict(left),
+    )
+    accounts.post(allowance.accounts, reserved=-left if held else NOTHING, spent=NOTHING if held else -left)
+    return allowance
+
+
+@transaction.atomic
+def lapse(key: str) -> Allowance:
+    """Nobody reported in time: what is left counts as spent, until calls are reported or the rest is released."""
+    allowance = _locked(key)
+    if allowance.status != AllowanceStatus.OPEN:
+        return allowance
+    left = allowance.left
+    transition(allowance, AllowanceStatus.LAPSED, Kind.ALLOWANCE_LAPSED, tell=TELL, key=key, **asdict(left))
+    accounts.post(allowance.accounts, reserved=-left, spent=left)
+    return allowance
+
+
+def _take(allowance: Allowance, cost: Amount) -> None:
+    """Post the cost of a call, out of what the allowance has left as far as that goes."""
+    covered = cost.at_most(allowance.left)
+    Allowance.objects.filter(pk=allowance.pk).update(**_left(allowance.left - covered))
+    if allowance.status == AllowanceStatus.OPEN:
+        accounts.post(allowance.accounts, reserved=-covered, spent=cost)
+    else:  # what a lapsed one has left is spent already, and a released one has nothing left
+        accounts.post(allowance.accounts, reserved=NOTHING, spent=cost - covered)
+
+
+def _again(found: Charge, allowance: Allowance, usage: Usage, *, certain: bool, now: datetime) -> Charge:
+    if found.allowance_id != allowance.pk:
+        raise CallTaken("call_taken", call_id=found.call_id)
+    if certain and found.status == ChargeStatus.UNCERTAIN and _row(found.model, usage, found.started_at):
+        return actions.settle(found.call_id, usage, now=now)
+    return found
+
+
+def _row(model: str, usage: Usage, at: datetime) -> Row | None:
+    try:
+        return pricing.band(prices.bands(model, utc_day(at)), usage.prompt)
+    except Unpriced:
+        return None
+
+
+def _left(amount: Amount) -> dict[str, int]:
+    return {f"left_{measure}": getattr(amount, measure) for measure in MEASURES}
+
+
+def _locked(key: str) -> Allowance:
+    allowance = Allowance.objects.select_for_update().filter(key=key).first()
+    if allowance is None:
+        raise UnknownAllowance("allowance_unknown", key=key)
+    return allowance

@@ -1,0 +1,127 @@
+"""Whose accounts a call is counted in, and whether they have room for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+MEASURES = ("micro", "tokens", "calls")
+"""Money in micro-USD, tokens of all classes, and calls; a budget may limit each of them."""
+EACH = "*"
+"""The key of a budget that holds for every account of its scope that has none of its own."""
+WARNING_PERCENT = 80
+
+
+class Scope(StrEnum):
+    """What a budget can be for."""
+
+    TASK = "task"
+    GOAL = "goal"
+    REPO = "repo"
+    AGENT = "agent"
+    PURPOSE = "purpose"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    HUB = "hub"
+
+
+GIVEN = (Scope.TASK, Scope.GOAL, Scope.REPO, Scope.AGENT)
+"""Those that the caller names; the others follow from the purpose and the time."""
+PERIODS = {Scope.HOUR: "%Y-%m-%dT%H", Scope.DAY: "%Y-%m-%d", Scope.MONTH: "%Y-%m"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """So much of each measure; a difference may be less than nothing."""
+
+    micro: int = 0
+    tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(micro=self.micro + other.micro, tokens=self.tokens + other.tokens, calls=self.calls + other.calls)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return self + -other
+
+    def __neg__(self) -> Amount:
+        return Amount(micro=-self.micro, tokens=-self.tokens, calls=-self.calls)
+
+    def at_most(self, other: Amount) -> Amount:
+        """The lesser of the two, measure by measure."""
+        return Amount(
+            micro=min(self.micro, other.micro),
+            tokens=min(self.tokens, other.tokens),
+            calls=min(self.calls, other.calls),
+        )
+
+    def items(self) -> list[tuple[str, int]]:
+        """Each measure that is not nothing, with how much."""
+        return [(measure, much) for measure in MEASURES if (much := getattr(self, measure))]
+
+
+NOTHING = Amount()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The most that an account may come to; None is any amount. Without `enforce` they warn and never refuse."""
+
+    micro: int | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    enforce: bool = True
+
+    def bounds(self, ask: Amount) -> list[tuple[str, int]]:
+        """Each measure that may refuse `ask`, with the most that there may be before it.
+
+        A measure of which nothing is asked does not refuse: what is free goes on when the money is gone.
+        """
+        if not self.enforce:
+            return []
+        return [
+            (measure, limit - much) for measure, much in ask.items() if (limit := getattr(self, measure)) is not None
+        ]
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What an account has too little of. `left` is never less than zero."""
+
+    measure: str
+    left: int
+    asked: int
+
+
+def shortfall(limits: Limits, used: Amount, ask: Amount) -> Shortfall | None:
+    """The first measure in which `ask` does not fit beside `used` (spent and reserved); None when it fits."""
+    for measure, bound in limits.bounds(ask):
+        if getattr(used, measure) > bound:
+            asked = getattr(ask, measure)
+            return Shortfall(measure, max(0, bound + asked - getattr(used, measure)), asked)
+    return None
+
+
+def percent(limits: Limits, used: Amount) -> int | None:
+    """How much of the limits is used, by the measure that is nearest its own; None without any limit."""
+    shares = [
+        getattr(used, measure) * 100 // limit if limit else 100
+        for measure in MEASURES
+        if (limit := getattr(limits, measure)) is not None
+    ]
+    return max(shares, default=None)
+
+
+def keys_of(scopes: Mapping[str, str], purpose: str, at: datetime) -> list[tuple[str, str]]:
+    """Scope and key of every account that a call at this time is counted in, in the order in which they are made.
+
+    Periods are those of UTC. Raises ValueError for a scope that no caller can give.
+    """
+    if unknown := set(scopes) - set(GIVEN):
+        raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
+    given = {scope: key for scope, key in scopes.items() if key}
+    periods = {scope.value: at.astimezone(UTC).strftime(form) for scope, form in PERIODS.items()}
+    return sorted({**given, **periods, Scope.PURPOSE.value: purpose, Scope.HUB.value: ""}.items())

@@ -1,0 +1,121 @@
+"""The table of prices: loaded from dated data, looked up by day, changed by operators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+
+from apps.events.kinds import Kind
+from apps.events.log import record
+from apps.events.refused import Invalid, Refused
+from apps.ledger import pricing
+from apps.ledger.models import MODEL, Price
+from apps.ledger.pricing import ANY, CLASSES, MILLION, Row
+
+DATA = Path(__file__).with_name("prices.json")
+LOCAL = {
+    "model": "ollama:*",
+    "effective_from": date(2000, 1, 1),
+    "prompt_over": 0,
+    "free": True,
+    "source": "Runs on machines of our own; declared free.",
+}
+TELL = ("dashboard",)
+
+
+def bands(model: str, on: date) -> tuple[Row, ...]:
+    """The price of `model` in effect on that day, all its bands; raises Unpriced."""
+    rows = Price.objects.filter(Q(model=model) | Q(model__endswith=ANY), effective_from__lte=on)
+    return pricing.price_for([price.row for price in rows], model, on)
+
+
+def bands_beside(price: Price) -> tuple[Row, ...]:
+    """The bands of the price that this row belongs to, whatever has come into effect since."""
+    rows = Price.objects.filter(model=price.model, effective_from=price.effective_from)
+    return pricing.bands_of([one.row for one in rows], price.row)
+
+
+def load(model: type[Price] = Price, text: str | None = None) -> int:
+    """Add the rows of the data file that are not there yet; how many. What operators changed is left as it is."""
+    added = 0
+    for values in [LOCAL, *rows_of(DATA.read_text(encoding="utf-8") if text is None else text)]:
+        key = {name: values[name] for name in ("model", "effective_from", "prompt_over")}
+        added += model.objects.get_or_create(**key, defaults=values)[1]
+    return added
+
+
+def rows_of(text: str) -> Iterator[dict[str, Any]]:
+    """The fields of each price in a data file, whose rates are in dollars per million tokens."""
+    data = json.loads(text, parse_float=Decimal)
+    for row in data["prices"]:
+        yield {
+            "model": row["model"],
+            "effective_from": date.fromisoformat(row["effective_from"]),
+            "prompt_over": row["prompt_over"],
+            **{name: micro_of(row[name]) for name in CLASSES},
+            "source": "; ".join(data["sources"])[:300],
+            "verified_on": date.fromisoformat(data["verified_on"]),
+        }
+
+
+def micro_of(dollars: Decimal | int) -> int:
+    """Dollars in micro-USD; ValueError for less than nothing, or for more than six decimals."""
+    micro = Decimal(dollars) * MILLION
+    if micro < 0 or micro != int(micro):
+        raise ValueError(f"{dollars} dollars are no whole number of micro-USD")
+    return int(micro)
+
+
+@transaction.atomic
+def set_price(
+    model: str,
+    effective_from: date,
+    *,
+    by: str,
+    rates: Mapping[str, int],
+    prompt_over: int = 0,
+    free: bool = False,
+    source: str = "",
+    verified_on: date | None = None,
+) -> Price:
+    """Enter a price, or put right one that nothing was charged by yet; `rates` are micro-USD per million tokens.
+
+    Raises Invalid for a field that cannot be used, and Refused when a charge was priced by it: that one stands.
+    """
+    check(model, rates, free=free)
+    key: dict[str, Any] = {"model": model, "effective_from": effective_from, "prompt_over": prompt_over}
+    found = Price.objects.select_for_update().filter(**key).first()
+    price = found or Price(**key)
+    before = {name: getattr(price, name) for name in CLASSES}
+    asked = {name: rates.get(name, 0) for name in CLASSES}
+    if found is not None and before != asked and found.charges.exists():
+        raise Refused("price_used", f"Calls were charged by the price of {price}; enter a new one from a later day.")
+    for name, value in {**asked, "free": free, "source": source, "verified_on": verified_on}.items():
+        setattr(price, name, value)
+    price.save()
+    record(Kind.PRICE_SET, price, tell=TELL, actor=by, price=str(price), free=free, before=before, now=asked)
+    return price
+
+
+def check(model: str, rates: Mapping[str, int], *, free: bool) -> None:
+    """Raises Invalid, with the field at fault, when no such price can be."""
+    try:
+        MODEL(model)
+    except ValidationError as error:
+        raise Invalid("model", error.messages[0]) from error
+    if unknown := set(rates) - set(CLASSES):
+        raise Invalid("rates", f"There are no tokens of class {', '.join(sorted(unknown))}.")
+    if any(type(rate) is not int or rate < 0 for rate in rates.values()):
+        raise Invalid("rates", "A rate is a whole number of micro-USD for a million tokens, never less than zero.")
+    if free and any(rates.values()):
+        raise Invalid("free", "What is free has no rates.")
+    if not free and not any(rates.values()):
+        raise Invalid("free", "Without any rate the model has to be declared free.")

@@ -1,0 +1,137 @@
+"""The ledger in the admin: dollars in, micro-USD stored, the same actions, and no way around them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from apps.events.models import Event
+from apps.ledger import actions, budgets
+from apps.ledger.limits import Limits, Scope
+from apps.ledger.models import Account, Budget, Charge, Price
+from tests.apps.ledger import till
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+PRICE = {"model": "house", "effective_from": "2026-11-21", "prompt_over": "0", "input": "0.125", "output": "2.50"}
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def page(client: Client, path: str, data: dict[str, Any] | None = None) -> str:
+    """What the admin answers under /admin/ledger/, after its redirect if there is one."""
+    address = f"/admin/ledger/{path}"
+    answer = client.get(address) if data is None else client.post(address, data, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_price_is_entered_in_dollars_and_remembered(operator: Client) -> None:
+    page(operator, "price/add/", PRICE)
+
+    assert (125_000, 2_500_000, 0) == Price.objects.values_list("input", "output", "cache_read").get(model="house")
+    assert ["ann"] == list(Event.objects.filter(kind="price.set").values_list("actor", flat=True))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input": "", "output": ""},
+        {"free": "on"},
+        {"input": "0.0000001"},
+        {"input": "-1"},
+        {"model": "a *"},
+        {"model": till.OPUS, "effective_from": "2026-07-01"},
+    ],
+)
+def test_a_price_that_cannot_be_is_an_error_of_the_form(operator: Client, wrong: dict[str, str]) -> None:
+    before = Price.objects.count()
+
+    assert "errornote" in page(operator, "price/add/", {**PRICE, **wrong})
+    assert before == Price.objects.count()
+
+
+def test_a_price_is_put_right_until_a_call_was_charged_by_it(operator: Client) -> None:
+    page(operator, "price/add/", PRICE)
+    price = Price.objects.get(model="house")
+    page(operator, f"price/{price.pk}/change/", {"input": "3", "model": "other"})
+    till.reserved(model="house")
+    said = page(operator, f"price/{price.pk}/change/", {"input": "4"})
+
+    assert "Calls were charged by the price of house" in said
+    assert ("house", 3_000_000) == Price.objects.values_list("model", "input").get(pk=price.pk)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(0, False), (91, True)])
+def test_old_prices_are_pointed_out(operator: Client, days: int, warned: bool) -> None:
+    Price.objects.filter(free=False).update(verified_on=timezone.now().date() - timedelta(days=days))
+
+    assert warned is ("for 90 days" in page(operator, "price/"))
+
+
+def test_a_budget_is_set_in_dollars_and_the_next_call_obeys(operator: Client) -> None:
+    page(operator, "budget/add/", {"scope": "day", "key": "*", "limit_micro": "0.05", "enforce": "on"})
+    budget = Budget.objects.get()
+    page(operator, f"budget/{budget.pk}/change/", {"limit_micro": "0.07", "limit_calls": "9", "enforce": "on"})
+
+    assert Limits(micro=70_000, calls=9) == Budget.objects.get().limits
+    assert ["ann", "ann"] == list(Event.objects.filter(kind="budget.set").values_list("actor", flat=True))
+
+
+def test_a_budget_shows_what_is_spent_reserved_and_used_of_it(operator: Client) -> None:
+    now = timezone.now()
+    budgets.set_budget(Scope.DAY, by="tests", limits=Limits(micro=100_000))
+    budgets.set_budget(Scope.TASK, by="tests", limits=Limits(micro=100_000))
+    actions.settle(till.reserved(now=now).call_id, till.USAGE, now=now)
+    till.reserved(now=now)
+    shown = page(operator, f"budget/{Budget.objects.get(scope='day').pk}/change/")
+
+    assert "$0.014, 1,500 tokens, 1 calls" in shown
+    assert "$0.028, 2,000 tokens, 1 calls" in shown
+    assert "42 %" in shown
+    assert "42 %" in page(operator, "budget/")
+    assert "42 %" in page(operator, f"account/{Account.objects.get(scope='task').pk}/change/")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"key": "21.11.2026"}, {"limit_micro": "-1"}, {"limit_micro": "0.0000001"}, {"scope": "planet"}, {"key": ""}],
+)
+def test_a_budget_that_cannot_be_is_an_error_of_the_form(operator: Client, wrong: dict[str, str]) -> None:
+    assert "errornote" in page(operator, "budget/add/", {"scope": "day", "key": "*", "limit_micro": "1", **wrong})
+    assert not Budget.objects.exists()
+
+
+def test_charges_are_looked_at_and_filtered(operator: Client) -> None:
+    charge = till.reserved("seen")
+    actions.settle(charge.call_id, till.USAGE, now=till.NOW)
+    till.reserved("open", purpose="review")
+
+    assert "$0.014" in page(operator, "charge/?status=settled")
+    assert "seen" not in page(operator, "charge/?purpose=review")
+    assert "seen" not in page(operator, f"charge/?model={till.HAIKU}")
+    assert "seen" in page(operator, "charge/?started_at__day=21&started_at__month=11&started_at__year=2026")
+    assert date(2026, 11, 21) == Charge.objects.earliest("id").started_at.date()
+
+
+@pytest.mark.parametrize("name", ["price", "budget", "account", "allowance", "charge"])
+def test_nothing_is_deleted_and_what_happened_is_not_changed(operator: Client, name: str) -> None:
+    till.granted()
+    till.reserved()
+    till.allow()
+    row = {"price": Price, "budget": Budget, "account": Account, "charge": Charge}.get(name)
+    pk = 1 if row is None else row._base_manager.values_list("pk", flat=True)[0]
+    page(operator, f"{name}/")
+
+    assert 403 == operator.get(f"/admin/ledger/{name}/{pk}/delete/").status_code
+    if name in ("account", "allowance", "charge"):
+        assert 403 == operator.get(f"/admin/ledger/{name}/add/").status_code

@@ -1,0 +1,174 @@
+"""An allowance: an attempt works against it offline, and every call it reports is recorded, within it or beyond."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from apps.events.models import Event
+from apps.events.refused import Invalid
+from apps.ledger import actions, allowances, prices
+from apps.ledger.accounts import Exhausted
+from apps.ledger.actions import CallTaken
+from apps.ledger.allowances import UnknownAllowance
+from apps.ledger.jobs import reap
+from apps.ledger.limits import NOTHING, Amount, Scope
+from apps.ledger.models import Allowance, Charge
+from apps.ledger.pricing import Unpriced, Usage
+from tests.apps.ledger import till
+from tests.apps.ledger.till import LATER, NOW, USAGE, USED, granted, held, part, spent, status
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+GRANTED = Amount(micro=100_000, tokens=10_000, calls=10)
+
+
+def left() -> Amount:
+    return Allowance.objects.get().left
+
+
+def test_it_is_set_aside_at_once_and_granting_again_is_once() -> None:
+    assert granted().pk == granted().pk
+    assert (GRANTED, NOTHING) == (held(), spent())
+
+
+def test_calls_are_taken_from_it_and_the_rest_goes_back_in_the_end() -> None:
+    granted()
+    charges = [part() for _ in range(2)]
+    assert (GRANTED - USED - USED, USED + USED) == (held(), spent())
+    for _ in range(2):
+        allowances.release("attempt/1", now=LATER)
+
+    assert (NOTHING, USED + USED, NOTHING) == (held(), spent(), left())
+    assert {"task": "42", "goal": "7", "repo": "sample", "agent": "ada"} == charges[0].scopes
+    assert ["allowance.granted", "charge.settled", "charge.settled", "allowance.released"] == list(
+        Event.objects.order_by("id").values_list("kind", flat=True)
+    )
+
+
+def test_a_call_reported_twice_is_once() -> None:
+    granted()
+
+    assert part("one").pk == part("one").pk
+    assert USED == spent()
+
+
+def test_what_goes_beyond_it_is_recorded_all_the_same() -> None:
+    granted()
+    part(usage=Usage(input=1_000, output=8_000))
+    assert (Amount(micro=0, tokens=1_000, calls=9), 164_000) == (left(), spent().micro)
+    part()
+
+    assert (178_000, Amount(micro=0, tokens=0, calls=8)) == (spent().micro, held())
+
+
+def test_a_call_reported_after_the_end_is_recorded() -> None:
+    granted()
+    allowances.release("attempt/1", now=NOW)
+    part(now=LATER)
+
+    assert (USED, NOTHING) == (spent(), held())
+
+
+def test_when_nobody_reports_the_rest_counts_as_spent_until_somebody_does() -> None:
+    granted()
+    part()
+    assert (1, 0) == (reap(LATER), reap(LATER))
+    assert (NOTHING, GRANTED) == (held(), spent())
+    part(now=LATER)
+    assert (GRANTED, GRANTED - USED - USED) == (spent(), left())
+    allowances.release("attempt/1", now=LATER)
+
+    assert (USED + USED, NOTHING) == (spent(), held())
+
+
+def test_it_does_not_lapse_before_its_time() -> None:
+    granted()
+
+    assert 0 == reap(NOW + timedelta(minutes=29))
+
+
+def test_it_is_refused_as_a_whole_when_any_account_has_too_little_left() -> None:
+    till.allow(Scope.AGENT, "ada", calls=9)
+
+    with pytest.raises(Exhausted) as refused:
+        granted()
+    assert ("agent", "calls", 9) == tuple(refused.value.facts[name] for name in ("scope", "measure", "left"))
+    assert not Allowance.objects.exists()
+
+
+def test_every_model_it_is_for_has_a_price() -> None:
+    with pytest.raises(Unpriced):
+        granted(models=[till.OPUS, "mystery"])
+
+
+def test_it_is_never_less_than_nothing() -> None:
+    with pytest.raises(Invalid):
+        granted(amount=Amount(micro=-1))
+
+
+def test_a_call_of_a_model_without_a_price_is_neither_lost_nor_free() -> None:
+    granted()
+    charge = part("one", model="mystery")
+    assert ("uncertain", None) == (status(charge), charge.cost_micro)
+    prices.set_price("mystery", date(2026, 1, 1), by="ann", rates={"output": 2_000_000})
+    actions.settle("one", USAGE, now=LATER)
+
+    assert ("settled", 1_000) == (status(charge), spent().micro)
+
+
+def test_it_stays_uncertain_when_reported_again_without_a_price() -> None:
+    granted()
+    part("one", model="mystery")
+
+    assert "uncertain" == status(part("one", model="mystery"))
+
+
+def test_a_report_that_is_certain_settles_one_that_was_not_and_not_the_other_way_round() -> None:
+    granted()
+    charge = part("one", Usage(input=5), certain=False)
+    assert "uncertain" == status(charge)
+    part("one")
+    part("one", Usage(input=5), certain=False)
+
+    assert ("settled", USED) == (status(charge), spent())
+
+
+def test_nobody_reports_the_call_of_somebody_else() -> None:
+    granted()
+    granted("attempt/2")
+    part("one")
+
+    with pytest.raises(CallTaken):
+        part("one", key="attempt/2")
+
+
+def test_what_a_sidecar_says_beside_the_usage_never_stops_the_report() -> None:
+    granted()
+    charge = part(duration_ms=-5, request_id="x" * 500)
+
+    assert (0, 120) == (charge.duration_ms, len(charge.request_id))
+    with pytest.raises(Invalid):
+        part(model="m" * 121)
+
+
+def test_without_an_allowance_nothing_is_reported() -> None:
+    with pytest.raises(UnknownAllowance):
+        part()
+
+
+def test_a_machine_whose_clock_is_wrong_gets_no_cheaper_day() -> None:
+    granted(models=["claude-sonnet-5-5"])
+    usage = Usage(cache_read=1_000_000)
+    for started in (datetime(2026, 8, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)):
+        charge = part(usage=usage, model="claude-sonnet-5-5", started_at=started)
+
+        assert (100_000, NOW) == (charge.cost_micro, charge.started_at)
+
+
+def test_a_call_under_it_can_be_corrected() -> None:
+    granted()
+    part("one")
+    actions.correct("one", 0, correction_id="c", by="ann", reason="refund", now=LATER)
+
+    assert 0 == spent().micro == sum(filter(None, Charge.objects.values_list("cost_micro", flat=True)))
