@@ -41,7 +41,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "django_q",
     "apps.events",
+    "apps.ledger",
     "apps.repos",
+    "apps.endpoints",
     "apps.agents",
     "apps.tasks",
     "apps.forge",
@@ -215,6 +217,22 @@ LANE_PATIENCE = timedelta(seconds=env.float("AGENTCOM_LANE_PATIENCE_SECONDS", de
 RETRY_BACKOFF = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_SECONDS", default=10))
 RETRY_BACKOFF_MAX = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_MAX_SECONDS", default=600))
 MAX_RECLAIMS = env.int("AGENTCOM_MAX_RECLAIMS", default=5)
+
+# How far a model may go in one run, by the tier of its task: answers. In all runs of an attempt: tokens. How often failing
+# checks go back to it within an attempt, when the task does not say.
+MODEL_STEPS = {
+    "trivial": env.int("AGENTCOM_STEPS_TRIVIAL", default=5),
+    "standard": env.int("AGENTCOM_STEPS_STANDARD", default=10),
+    "complex": env.int("AGENTCOM_STEPS_COMPLEX", default=20),
+    "unknown": env.int("AGENTCOM_STEPS_UNKNOWN", default=10),
+}
+MODEL_TOKENS = env.int("AGENTCOM_ATTEMPT_TOKENS", default=400_000)
+# The most that an attempt may cost when its model costs money, in micro-USD, and how many calls it may make.
+ATTEMPT_MICROUSD = env.int("AGENTCOM_ATTEMPT_MICROUSD", default=1_000_000)
+ATTEMPT_CALLS = env.int("AGENTCOM_ATTEMPT_CALLS", default=200)
+MODEL_FIXES = env.int("AGENTCOM_MODEL_FIXES", default=2)
+# A model that could not be reached, or had too much to do, is no failure of the task; it waits so long.
+MODEL_PAUSE = timedelta(seconds=env.float("AGENTCOM_MODEL_PAUSE_SECONDS", default=30))
 QUEUE_TTL = timedelta(seconds=env.float("AGENTCOM_QUEUE_TTL_SECONDS", default=0))
 """A task that no agent took for so long is buried; zero, the default, keeps it for ever."""
 

@@ -31,6 +31,7 @@ api = [
     path("tasks/<int:pk>/retry", tasks.RetryTask.as_view(), name="api_task_retry"),
     path("tasks/<int:pk>/history", tasks.TaskHistory.as_view(), name="api_task_history"),
     path("tasks/<int:pk>/progress", tasks.TaskProgress.as_view(), name="api_task_progress"),
+    path("tasks/<int:pk>/trajectory", tasks.TaskTrajectory.as_view(), name="api_task_trajectory"),
     path("tasks/<int:pk>/prerequisites", tasks.Prerequisites.as_view(), name="api_task_prerequisites"),
     path(
         "tasks/<int:pk>/prerequisites/<int:prerequisite>",

@@ -22,6 +22,7 @@ Row = TypeVar("Row", bound=Model)
 _numbers = itertools.count(1)
 FACTS: Mapping[str, Any] = {
     "executors": ["shell", "verify"],
+    "offers": [],
     "capabilities": [],
     "sandbox": "bubblewrap",
     "sandbox_detail": "",

@@ -39,6 +39,7 @@ class Agent(models.Model):
     paused = models.BooleanField(default=False, help_text="Gets no new work; what is running goes on.")
     executors = models.JSONField(default=list, blank=True)
     capabilities = models.JSONField(default=list, blank=True)
+    offers = models.JSONField(default=list, blank=True)
     sandbox = models.CharField(max_length=20, default="none")
     sandbox_detail = models.CharField(max_length=500, blank=True, default="")
     software = models.CharField(max_length=100, blank=True, default="")

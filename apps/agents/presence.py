@@ -25,7 +25,14 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
     record(Kind.AGENT_JOINED, agent, tell=["dashboard", agent.group], software=facts["software"])
 
 
-_FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software", "host")
+_FACTS = ("executors", "capabilities", "offers", "sandbox", "sandbox_detail", "software", "host")
+
+
+@transaction.atomic
+def offer(agent: Agent, offers: list[dict[str, Any]]) -> None:
+    """The agent has other models than before. Nothing is taken from it; the next assignment goes by these."""
+    if Agent.objects.filter(pk=agent.pk).exclude(offers=offers).update(offers=offers):
+        record(Kind.AGENT_OFFERED, agent, tell=["dashboard"], models=[one["model"] for one in offers])
 
 
 def leave(agent: Agent, connection: str) -> bool:

@@ -33,9 +33,11 @@ class Kind(StrEnum):
     TASK_STRANDED = "task.stranded", "A prerequisite was buried or cancelled; a person has to decide."
     TASK_UNSTRANDED = "task.unstranded", "The prerequisite is back on its way."
     TASK_SALVAGED = "task.salvaged", "What an ended attempt left in its work tree was saved on a ref."
+    TASK_REROUTED = "task.rerouted", "Models of the next grade may have the task; why is in the event."
 
     AGENT_ENROLLED = "agent.enrolled", "A machine joined with an enrolment code."
     AGENT_JOINED = "agent.joined", "The agent's sidecar connected."
+    AGENT_OFFERED = "agent.offered", "The models that the agent can use have changed."
     AGENT_LEFT = "agent.left", "The agent's connection ended."
     AGENT_PAUSED = "agent.paused", "An operator paused the agent."
     AGENT_RESUMED = "agent.resumed", "An operator let the agent work again."
@@ -43,6 +45,8 @@ class Kind(StrEnum):
     TOKEN_MINTED = "token.minted", "A token was made."
     TOKEN_REVOKED = "token.revoked", "A token was revoked."
     TOKEN_ROTATED = "token.rotated", "A token was replaced; the old one works for the overlap."
+
+    ROUTING_CHANGED = "routing.changed", "An operator changed which grades of model do a tier of work."
 
     REPO_ADDED = "repo.added", "A repository was registered."
     REPO_CHANGED = "repo.changed", "An operator changed a repository's settings."
@@ -62,3 +66,15 @@ class Kind(StrEnum):
     PULL_CHANGES_REQUESTED = "pull.changes_requested", "A person asked for changes; they went back as work."
     PULL_MERGED = "pull.merged", "A person merged the pull request."
     PULL_CLOSED = "pull.closed", "The pull request was closed without merging."
+
+    PRICE_SET = "price.set", "An operator entered the price of a model."
+    BUDGET_SET = "budget.set", "An operator set what may be spent."
+    BUDGET_WARNED = "budget.warned", "Four fifths of a budget are spent."
+    CHARGE_RESERVED = "charge.reserved", "The most that a call of a model can cost was set aside."
+    CHARGE_SETTLED = "charge.settled", "What a call used is known and posted."
+    CHARGE_VOIDED = "charge.voided", "A call came to nothing and costs nothing."
+    CHARGE_UNCERTAIN = "charge.uncertain", "Nobody knows what a call used; an estimate is posted."
+    CHARGE_CORRECTED = "charge.corrected", "The cost of a call was put right by an entry of its own."
+    ALLOWANCE_GRANTED = "allowance.granted", "Money, tokens and calls were set aside for an attempt."
+    ALLOWANCE_LAPSED = "allowance.lapsed", "Nobody reported in time; what was left of an allowance counts as spent."
+    ALLOWANCE_RELEASED = "allowance.released", "What was left of an allowance went back."

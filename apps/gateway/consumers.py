@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -25,6 +26,14 @@ from sidecar.wire import VERSION, BadFrame, decode_from_sidecar, encode, message
 logger = structlog.get_logger(__name__)
 
 PROTOCOL, VERSION_MISMATCH, FAILED = 4400, 4426, 1011
+
+
+_VERBS: dict[type[messages.Frame], Callable[..., inbound.Frames]] = {
+    messages.Heartbeat: inbound.heartbeat,
+    messages.ModelCalls: inbound.model_calls,
+    messages.ModelsOffered: inbound.models_offered,
+}
+"""Frames that are not about one attempt's fence."""
 
 
 class SidecarConsumer(LaneConsumer):
@@ -84,10 +93,10 @@ class SidecarConsumer(LaneConsumer):
             await self._act(frame)
 
     async def _act(self, frame: messages.Frame) -> None:
-        verb = inbound.heartbeat if isinstance(frame, messages.Heartbeat) else inbound.about_attempt
+        verb = _VERBS.get(type(frame), inbound.about_attempt)
         async with self.turn:
             try:
-                answers = await HOT.share(self.agent.pk, verb, self.agent, frame, self.told)  # type: ignore[arg-type]
+                answers = await HOT.share(self.agent.pk, verb, self.agent, frame, self.told)
             except Refused as no:
                 answers = [messages.ErrorFrame(code=no.code, message=no.message, about=frame.id)]
             except Exception:  # a frame must never end the connection; the sidecar sends terminal ones again

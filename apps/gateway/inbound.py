@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from django.conf import settings
 
 from apps.agents import presence
 from apps.agents.models import Agent
-from apps.events.refused import Stale
+from apps.events.refused import Refused, Stale
 from apps.gateway.outbound import Told
-from apps.tasks import attempts
+from apps.tasks import attempts, spending
 from apps.tasks.attempts import Fence
 from apps.tasks.by_hand import HAND
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt
 from sidecar.wire import VERSION, messages, nouns
+
+logger = structlog.get_logger(__name__)
 
 Frames = Sequence[messages.Frame]
 
@@ -31,6 +35,7 @@ def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> F
         {
             "executors": sorted(set(frame.executors)),
             "capabilities": sorted(set(frame.capabilities)),
+            "offers": [offer.model_dump() for offer in frame.models],
             "sandbox": frame.sandbox.level,
             "sandbox_detail": frame.sandbox.detail,
             "software": frame.software,
@@ -154,6 +159,38 @@ def _failed(fence: Fence, frame: messages.TaskFailed) -> Outcome:
 def _released(fence: Fence, frame: messages.TaskReleased) -> Outcome:
     return attempts.release(fence, frame.error.code, frame.error.message)
 
+
+def models_offered(agent: Agent, frame: messages.ModelsOffered, _told: Told) -> Frames:
+    """What the agent can think with has changed: look who can do what waits."""
+    presence.offer(agent, [offer.model_dump() for offer in frame.models])
+    match()
+    return []
+
+
+def model_calls(agent: Agent, frame: messages.ModelCalls, _told: Told) -> Frames:
+    """Into the ledger with them, whatever has become of the attempt: they have happened.
+
+    What cannot be posted (not its own attempt, impossible tokens) is answered as well, or it would be said for ever.
+    """
+    attempt = Attempt.objects.filter(pk=frame.attempt, task=frame.task, agent=agent).first()
+    for call in frame.calls:
+        try:
+            if attempt is None:
+                raise Stale("attempt_unknown", "The attempt is not this agent's.")
+            spending.settle(attempt, **_facts_of(call))
+        except Refused as refused:
+            logger.warning("a call was not posted", agent=agent.name, attempt=frame.attempt, reason=refused.message)
+    settled = [call.call for call in frame.calls]
+    return [messages.CallsSettled(id=frame.id, task=frame.task, attempt=frame.attempt, calls=settled)]
+
+
+def _facts_of(call: nouns.ModelCall) -> dict[str, Any]:
+    at = datetime.fromtimestamp(min(call.at, FAR) / 1000, UTC)
+    return {**call.model_dump(exclude={"at", "call", "model"}), "call_id": call.call, "started_at": at}
+
+
+FAR = 4_102_444_800_000
+"""The year 2100, in milliseconds: no machine's clock takes us beyond what can be stored."""
 
 _VERBS: dict[type[messages.Frame], Callable[[Fence, Any], Outcome | None]] = {
     messages.TaskAccepted: _accepted,

@@ -11,6 +11,8 @@ from django.db.models import Exists, FilteredRelation, Q, QuerySet
 
 from apps.agents.models import Agent, Token
 from apps.events.prepared import Prepared, PreparedObjects
+from apps.ledger.pricing import CLASSES
+from apps.tasks import spending
 from apps.tasks.by_hand import HAND
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
@@ -69,13 +71,13 @@ def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
 def _to_tell(attempt: int) -> QuerySet[Attempt]:
     """The attempt with all that a frame tells of it, unless a person has it in hand."""
     whole = Attempt.objects.filter(pk=attempt).exclude(task__executor=HAND).select_related("task__repo", "agent")
-    return whole.only("generation", "branch", "agent__name", *_TOLD_OF_TASK, *_TOLD_OF_REPO)
+    return whole.only("generation", "branch", "executor", "model", "agent__name", *_TOLD_OF_TASK, *_TOLD_OF_REPO)
 
 
 _TOLD_OF_TASK = [
     f"task__{field}"
     for field in (
-        *("title", "description", "command", "executor", "checks", "success_criteria", "file_hints", "remarks"),
+        *("title", "description", "command", "executor", "tier", "checks", "success_criteria", "file_hints", "remarks"),
         *("max_fixes", "timeout_seconds", "start", "commit", "base"),
     )
 ]
@@ -102,7 +104,10 @@ def assignment(attempt: Attempt) -> messages.TaskAssign:
         task=task.pk,
         attempt=attempt.pk,
         generation=attempt.generation,
-        executor=task.executor,
+        executor=attempt.executor,
+        model=attempt.model,
+        max_steps=settings.MODEL_STEPS.get(task.tier, settings.MODEL_STEPS["unknown"]) if attempt.model else 0,
+        allowance=_allowance(attempt) if attempt.model else None,
         brief=_brief(task, attempt),
         checks=[nouns.Check(**check) for check in task.checks],
         max_fixes=task.max_fixes,
@@ -115,7 +120,30 @@ def assignment(attempt: Attempt) -> messages.TaskAssign:
         branch=attempt.branch,
         commit=task.commit,
         base=task.base,
+        resume=_left_behind(task, attempt) if attempt.model and attempt.generation > 1 else "",
         identity=nouns.Identity(name=attempt.agent.name, email=f"{attempt.agent.name}@agentcom.invalid"),
+    )
+
+
+def _left_behind(task: Task, attempt: Attempt) -> str:
+    """What the last attempt that left something had changed: a model goes on from there, a command begins anew."""
+    earlier = Attempt.objects.filter(task=task, pk__lt=attempt.pk).exclude(salvage_commit="").order_by("-pk")
+    return earlier.values_list("salvage_commit", flat=True).first() or ""
+
+
+def _allowance(attempt: Attempt) -> nouns.Allowance | None:
+    """What was set aside when it was assigned, with the rates of that day; None where the ledger has no part."""
+    found = spending.allowance_of(attempt)
+    if found is None:
+        return None
+    given, bands = found
+    return nouns.Allowance(
+        microusd=given.micro,
+        tokens=given.tokens,
+        calls=given.calls,
+        rates=[
+            nouns.Rate(prompt_over=row.prompt_over, **{name: getattr(row, name) for name in CLASSES}) for row in bands
+        ],
     )
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.agents.models import Agent
+from apps.endpoints.rules import rule_of
 from apps.events import statements
 from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
@@ -24,10 +26,12 @@ from apps.tasks.complexity import classify
 from apps.tasks.dependencies import LOST, in_line
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.models import Attempt, Dependency, Lane, Task, Work
-from apps.tasks.routing import route
+from apps.tasks.routing import MODEL, route
 
 RACES = 2
 """How often ending a task looks again after losing a race; each lost one means that the task moved on."""
+FOR_A_COMMAND, FOR_A_MODEL = 600.0, 1800.0
+"""Seconds that an attempt may take when nobody said."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class Submission:
     base: str = ""
     commit: str = ""
     max_attempts: int = 3
-    max_fixes: int = 0
-    timeout_seconds: float = 600
+    max_fixes: int | None = None
+    timeout_seconds: float | None = None
     complete_by: datetime | None = None
     idempotency_key: str | None = None
 
@@ -112,7 +116,10 @@ def _task(wanted: Submission, by: str) -> Task:
         checks=len(wanted.checks),
         tag=wanted.tier,
     )
-    chosen = route(kind=wanted.work, command=wanted.command, tier=guess.tier)
+    needs_rule = wanted.work == Work.CHANGE and not wanted.command
+    chain = rule_of(guess.tier.value).chain if needs_rule else ()
+    chosen = route(kind=wanted.work, command=wanted.command, tier=guess.tier, chain=chain)
+    executor = wanted.executor or chosen.executor
     return Task(
         title=wanted.title,
         description=wanted.description,
@@ -123,7 +130,8 @@ def _task(wanted: Submission, by: str) -> Task:
         capabilities=sorted(set(wanted.capabilities)),
         target=wanted.target,
         avoid=wanted.avoid,
-        executor=wanted.executor or chosen.executor,
+        executor=executor,
+        grades=list(chosen.grades) if executor == MODEL else [],
         tier=guess.tier.value,
         complexity={
             "confidence": guess.confidence,
@@ -141,13 +149,20 @@ def _task(wanted: Submission, by: str) -> Task:
         base=wanted.base,
         commit=wanted.commit,
         max_attempts=wanted.max_attempts,
-        max_fixes=wanted.max_fixes,
-        timeout_seconds=wanted.timeout_seconds,
+        max_fixes=_fixes(wanted.max_fixes, executor),
+        timeout_seconds=wanted.timeout_seconds or (FOR_A_MODEL if executor == MODEL else FOR_A_COMMAND),
         complete_by=wanted.complete_by,
         idempotency_key=wanted.idempotency_key or None,
         submitted_by=by,
         created_at=timezone.now(),
     )
+
+
+def _fixes(wanted: int | None, executor: str) -> int:
+    """How often failing checks go back to whoever does the work; a command that failed would only fail again."""
+    if wanted is not None:
+        return wanted
+    return settings.MODEL_FIXES if executor == MODEL else 0
 
 
 def cancel(task: Task, *, by: str, reason: str = "") -> None:

@@ -21,7 +21,7 @@ from apps.events.log import subject_of
 from apps.events.models import Event
 from apps.events.refused import Invalid
 from apps.tasks import actions
-from apps.tasks.models import Attempt, Task
+from apps.tasks.models import Attempt, Task, Trajectory
 from apps.tasks.serializers import (
     LANES,
     LARGEST_ID,
@@ -31,6 +31,7 @@ from apps.tasks.serializers import (
     Progress,
     SubmissionSerializer,
     TaskSerializer,
+    TrajectorySerializer,
     WholeTask,
     submission,
 )
@@ -181,13 +182,39 @@ class TaskProgress(APIView):
     @extend_schema(parameters=[ProgressQuery], responses={200: Progress, 404: Refusal})
     def get(self, request: Request, pk: int) -> Response:
         asked = ProgressQuery.read(request.query_params.dict())
-        attempts = get_object_or_404(Task, pk=pk).attempts.order_by("-pk")
-        if "attempt" in asked:
-            attempt: Attempt | None = get_object_or_404(attempts, pk=asked["attempt"])
-        else:
-            attempt = attempts.first()
+        attempt = _attempt_of(pk, asked.get("attempt"))
         batches = attempt.progress.filter(seq__gt=asked["after"])[:MOST_BATCHES] if attempt else []
         return Response(Progress({"attempt": attempt.pk if attempt else None, "batches": batches}).data)
+
+
+def _attempt_of(task: int, wanted: int | None) -> Attempt | None:
+    """The attempt that is meant, or the newest one. Raises Http404."""
+    attempts = get_object_or_404(Task, pk=task).attempts.order_by("-pk")
+    return get_object_or_404(attempts, pk=wanted) if wanted else attempts.first()
+
+
+class TrajectoryQuery(Strict):
+    attempt = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="The newest when it is not given."
+    )
+
+
+class TaskTrajectory(APIView):
+    """How a model went about one attempt, step by step, as it was reported when the attempt ended."""
+
+    permission_classes = [scoped("tasks:read")]
+
+    @extend_schema(parameters=[TrajectoryQuery], responses={200: TrajectorySerializer, 404: Refusal})
+    def get(self, request: Request, pk: int) -> Response:
+        asked = TrajectoryQuery.read(request.query_params.dict())
+        attempt = _attempt_of(pk, asked.get("attempt"))
+        kept = Trajectory.objects.filter(attempt=attempt).first() if attempt else None
+        shown = {
+            "attempt": attempt.pk if attempt else None,
+            "model": attempt.model if attempt else "",
+            "steps": kept.steps if kept else [],
+        }
+        return Response(TrajectorySerializer(shown).data)
 
 
 class PrerequisiteRequest(Strict):

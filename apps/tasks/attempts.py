@@ -24,12 +24,14 @@ from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
 from apps.events.prepared import PreparedObjects
 from apps.events.refused import Stale
+from apps.ledger.accounts import Exhausted
+from apps.ledger.pricing import Unpriced
 from apps.repos.models import Repo
-from apps.tasks import dependencies, queue, retry, wake
+from apps.tasks import dependencies, fallback, queue, retry, spending, wake
 from apps.tasks.branches import branch_for
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.matching import Pair
-from apps.tasks.models import Attempt, ProgressBatch, Task, Work
+from apps.tasks.models import Attempt, ProgressBatch, Task, Trajectory, Work
 from apps.tasks.verdict import judge, summary
 
 DASHBOARD = "dashboard"
@@ -82,6 +84,10 @@ def assign(pair: Pair) -> int:
         if "unique" not in str(taken).lower():  # anything else is a mistake of ours, not a lost race
             raise
         raise Stale("agent_taken", "The agent got another task in this moment.") from taken
+    except (Exhausted, Unpriced) as refused:
+        assert pair.offer
+        fallback.unaffordable(pair.head.task, pair.head.generation, pair.offer.grade, refused.message)
+        raise Stale("unaffordable", refused.message) from refused
 
 
 def _assign(pair: Pair) -> int:
@@ -110,10 +116,15 @@ def _assign(pair: Pair) -> int:
             "generation": task.generation,
             "lease_until": _in(settings.LEASES["assigned"]),
             "branch": branch,
+            "executor": pair.offer.executor if pair.offer else pair.head.need.executor,
+            "model": pair.offer.model if pair.offer else "",
+            "grade": pair.offer.grade if pair.offer else "",
             "decision": _decision(pair),
         },
     )
     statements.update(Agent, {"pk": pair.worker.id}, {"last_assigned_at": NOW})
+    if pair.offer:
+        spending.grant(task, attempt, pair.worker.name, pair.offer)
     return attempt
 
 
@@ -140,7 +151,8 @@ def _check_room(repo: Repo) -> None:
 
 def _decision(pair: Pair) -> dict[str, Any]:
     return {
-        "executor": pair.head.need.executor,
+        "executor": pair.offer.executor if pair.offer else pair.head.need.executor,
+        **({"model": pair.offer.model, "grade": pair.offer.grade} if pair.offer else {}),
         "agent": pair.worker.name,
         "reasons": list(pair.reasons),
         "losers": [{"agent": name, "reason": reason} for name, reason in pair.losers],
@@ -210,7 +222,9 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
         commit=str(result.get("commit", "")),
         verifies=task.commit if task.work == Work.VERIFICATION else "",
     )
-    fence.close(verdict.outcome, result=result, reports=list(reports), error_code=verdict.code, error=verdict.message)
+    kept, steps = _apart(result)
+    fence.close(verdict.outcome, result=kept, reports=list(reports), error_code=verdict.code, error=verdict.message)
+    _keep(fence, steps)
     if verdict.outcome is not Outcome.SUCCEEDED:
         _after(_task(fence), fence, verdict.outcome, verdict.message)
         return verdict.outcome
@@ -225,6 +239,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
     )
     dependencies.release(task)
     wake.match_after_commit()
+    spending.release(fence.attempt)
     return Outcome.SUCCEEDED
 
 
@@ -239,11 +254,27 @@ def fail(
     """The agent says it could not. With a report that did not pass, the work was done but unverified."""
     unverified = bool(reports) and reports[-1].get("status") != "pass"
     outcome = Outcome.UNVERIFIED if unverified else Outcome.FAILED
+    blame = str((result or {}).get("blame", ""))
+    if blame == "infrastructure":  # nobody could have done it just now; what the checks found is of half a work
+        outcome, unverified = Outcome.RELEASED, False
     if unverified and not message:
         message = summary([c for c in reports[-1].get("checks", ()) if c.get("status") != "pass"])
-    fence.close(outcome, result=result or {}, reports=list(reports), error_code=code, error=message)
-    _after(_task(fence), fence, outcome, message or code)
+    kept, steps = _apart(result or {})
+    fence.close(outcome, result=kept, reports=list(reports), error_code=code, error=message)
+    _keep(fence, steps)
+    _after(_task(fence), fence, outcome, message or code, blame=blame)
+    spending.release(fence.attempt)
     return outcome
+
+
+def _apart(result: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """The result as it is kept with the attempt, and a model's steps, which are many and are kept beside it."""
+    return {name: value for name, value in result.items() if name != "trajectory"}, result.get("trajectory") or []
+
+
+def _keep(fence: Fence, steps: list[Any]) -> None:
+    if steps:
+        Trajectory.objects.create(attempt_id=fence.attempt, steps=steps)
 
 
 @transaction.atomic
@@ -252,6 +283,7 @@ def release(fence: Fence, code: str, message: str) -> Outcome:
     outcome = Outcome.RECLAIMED if code in LOST else Outcome.RELEASED
     fence.close(outcome, error_code=code, error=message)
     _after(_task(fence), fence, outcome, message or code)
+    spending.release(fence.attempt)
     return outcome
 
 
@@ -284,11 +316,13 @@ def _task(fence: Fence, query: PreparedObjects[Task] = _TASK) -> Task:
     raise Stale("attempt_over", "This attempt is not open any more.")
 
 
-def _after(task: Task, fence: Fence, outcome: Outcome, error: str) -> None:
+def _after(task: Task, fence: Fence, outcome: Outcome, error: str, *, blame: str = "") -> None:
     """Queue the task again or bury it, as its tally allows; in the transaction that ended the attempt."""
     tally = retry.Tally(task.failures, task.max_attempts, task.reclaims, settings.MAX_RECLAIMS)
-    then = retry.after(outcome, tally, backoff=settings.RETRY_BACKOFF, longest=settings.RETRY_BACKOFF_MAX)
-    counts = {"failures": then.failures, "reclaims": then.reclaims, "last_error": error[:10_000]}
+    backoff = settings.MODEL_PAUSE * 2 if blame == "infrastructure" else settings.RETRY_BACKOFF
+    then = retry.after(outcome, tally, backoff=backoff, longest=settings.RETRY_BACKOFF_MAX)
+    counts: dict[str, Any] = {"failures": then.failures, "reclaims": then.reclaims, "last_error": error[:10_000]}
+    counts |= fallback.after_failure(task, fence.attempt, outcome)
     facts: dict[str, Any] = {"attempt": fence.attempt, "outcome": outcome.value, "error": error[:500]}
     tell = watchers(task.pk, fence.agent)
     if then.bury:

@@ -15,6 +15,16 @@ MAX_LOSERS = 10
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A model that an agent can work with. `speed` in tokens a second, 0 when it was never measured."""
+
+    executor: str
+    model: str
+    grade: str
+    speed: float = 0.0
+
+
+@dataclass(frozen=True)
 class Worker:
     """An agent as the matcher sees it; `repos` is None when it may work in any repository."""
 
@@ -23,17 +33,22 @@ class Worker:
     executors: frozenset[str]
     capabilities: frozenset[str]
     repos: frozenset[int] | None = None
+    offers: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a task asks for; `avoid` is the agent whose work it has to judge."""
+    """What a task asks for; `avoid` is the agent whose work it has to judge.
+
+    `grades` are those of the models that may do a task in words, the preferred first; nothing else has any.
+    """
 
     executor: str
     capabilities: frozenset[str] = frozenset()
     repo: int | None = None
     target: int | None = None
     avoid: int | None = None
+    grades: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,19 +71,29 @@ class Pair:
     reasons: tuple[str, ...]
     losers: tuple[tuple[str, str], ...] = ()
     more_losers: int = 0
+    offer: Offer | None = None
 
 
 def misfit(need: Need, worker: Worker) -> str:
     """Why `worker` cannot do what `need` asks, or nothing when it can. Avoidance is not a misfit: see `pair`."""
     if need.target is not None and need.target != worker.id:
         return "the task is meant for another agent"
-    if need.executor not in worker.executors:
+    if need.grades:
+        if offer_of(need, worker) is None:
+            return f"offers no {' or '.join(need.grades)} model"
+    elif need.executor not in worker.executors:
         return f"offers no {need.executor} executor"
     if missing := need.capabilities - worker.capabilities:
         return f"lacks {', '.join(sorted(missing))}"
     if need.repo is not None and worker.repos is not None and need.repo not in worker.repos:
         return "may not work in this repository"
     return ""
+
+
+def offer_of(need: Need, worker: Worker) -> Offer | None:
+    """The model of `worker` that `need` would have: of the most preferred grade, and of those the fastest."""
+    fitting = [offer for offer in worker.offers if offer.grade in need.grades]
+    return min(fitting, key=lambda offer: (need.grades.index(offer.grade), -offer.speed, offer.model), default=None)
 
 
 @dataclass
@@ -107,17 +132,36 @@ def pair(heads: Iterable[Head], idle: Sequence[Worker], connected: Sequence[Work
 
 
 def _choose(head: Head, idle: Sequence[Worker], connected: Sequence[Worker]) -> Pair | None:
-    losers: list[tuple[str, str]] = []
-    chosen: Worker | None = None
-    for worker in idle:
-        reason = misfit(head.need, worker) or _conflict(head.need, worker, connected)
-        if not reason and chosen is None:
-            chosen = worker
-        else:
-            losers.append((worker.name, reason or "was used more recently"))
-    if chosen is None:
+    refused = {worker.id: misfit(head.need, worker) or _conflict(head.need, worker, connected) for worker in idle}
+    fitting = [worker for worker in idle if not refused[worker.id]]
+    if not fitting:
         return None
-    return Pair(head, chosen, _reasons(head.need, chosen), tuple(losers[:MAX_LOSERS]), max(0, len(losers) - MAX_LOSERS))
+    chosen = min(fitting, key=lambda worker: _place(head.need, worker)) if head.need.grades else fitting[0]
+    losers = [
+        (worker.name, refused[worker.id] or _second(head.need, worker, chosen))
+        for worker in idle
+        if worker is not chosen
+    ]
+    return Pair(
+        head,
+        chosen,
+        _reasons(head.need, chosen),
+        tuple(losers[:MAX_LOSERS]),
+        max(0, len(losers) - MAX_LOSERS),
+        offer_of(head.need, chosen),
+    )
+
+
+def _place(need: Need, worker: Worker) -> int:
+    """How far down the preferences the best model of `worker` stands; equals keep their order, longest idle first."""
+    offer = offer_of(need, worker)
+    return need.grades.index(offer.grade) if offer else len(need.grades)
+
+
+def _second(need: Need, worker: Worker, chosen: Worker) -> str:
+    if need.grades and _place(need, worker) > _place(need, chosen):
+        return "has only a model of a later choice"
+    return "was used more recently"
 
 
 def _conflict(need: Need, worker: Worker, connected: Sequence[Worker]) -> str:
@@ -129,14 +173,20 @@ def _conflict(need: Need, worker: Worker, connected: Sequence[Worker]) -> str:
 
 
 def _reasons(need: Need, worker: Worker) -> tuple[str, ...]:
-    reasons = [f"offers the {need.executor} executor"]
+    offer = offer_of(need, worker)
+    reasons = [
+        f"offers {offer.model} ({offer.grade}) through {offer.executor}"
+        if offer
+        else f"offers the {need.executor} executor"
+    ]
     if need.capabilities:
         reasons.append(f"has {', '.join(sorted(need.capabilities))}")
     if need.target is not None:
         reasons.append("is the agent that was asked for")
     if need.avoid is not None:
         reasons.append("wrote it itself; no other agent can verify" if need.avoid == worker.id else "is not the author")
-    reasons.append("has waited longest among the idle agents that fit")
+    fit = f"with a {offer.grade} model" if offer else "that fit"
+    reasons.append(f"has waited longest among the idle agents {fit}")
     return tuple(reasons)
 
 

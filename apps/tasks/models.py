@@ -34,10 +34,13 @@ class Demand(models.Model):
 
     key = models.CharField(max_length=64, unique=True)
     executor = models.CharField(max_length=64)
+    grades = models.JSONField(default=list)
     capabilities = models.JSONField(default=list)
     repo = models.ForeignKey(Repo, null=True, on_delete=models.CASCADE, related_name="+")
     target = models.ForeignKey(Agent, null=True, on_delete=models.CASCADE, related_name="+")
     avoid = models.ForeignKey(Agent, null=True, on_delete=models.CASCADE, related_name="+")
+    in_vain_since = models.DateTimeField(null=True)
+    """No agent that is there could do what waits in it: found so for the first time then, and ever since."""
 
     def __str__(self) -> str:
         return self.key
@@ -80,6 +83,7 @@ class Task(models.Model):
     target = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     avoid = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     executor = models.CharField(max_length=64)
+    grades = models.JSONField(default=list, blank=True)
     tier = models.CharField(max_length=10, default="unknown")
     complexity = models.JSONField(default=dict, blank=True)
 
@@ -196,6 +200,9 @@ class Attempt(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     branch = models.CharField(max_length=200, blank=True, default="")
+    executor = models.CharField(max_length=64, blank=True, default="")
+    model = models.CharField(max_length=200, blank=True, default="")
+    grade = models.CharField(max_length=64, blank=True, default="")
     decision = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
     reports = models.JSONField(default=list, blank=True)
@@ -235,6 +242,16 @@ class Attempt(models.Model):
     def salvage_name(self) -> str:
         """Where the sidecar may save what this attempt leaves behind."""
         return f"refs/agentcom/salvage/{self.pk}"
+
+
+class Trajectory(models.Model):
+    """How a model went about an attempt, step by step, as its sidecar reported it."""
+
+    attempt = models.OneToOneField(Attempt, primary_key=True, on_delete=models.CASCADE, related_name="trajectory")
+    steps = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"{len(self.steps)} steps of attempt {self.attempt_id}"
 
 
 class Door(models.Model):

@@ -28,6 +28,7 @@ def demand_of(task: Task) -> int:
     """The id of the demand that `task` belongs to, made if it is new."""
     facts = {
         "executor": task.executor,
+        "grades": list(task.grades),
         "capabilities": sorted(set(task.capabilities)),
         "repo_id": task.repo_id,
         "target_id": task.target_id,

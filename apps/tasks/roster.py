@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
 from apps.agents.models import Agent
 from apps.events.prepared import Prepared
-from apps.tasks.matching import Head, Need, Worker, misfit
+from apps.tasks.matching import Head, Need, Offer, Worker, misfit
 from apps.tasks.models import Attempt, Demand, Task
 
 CHUNK = 64
@@ -30,14 +30,14 @@ def _idle(limit: int) -> Prepared:
     return Prepared(build)
 
 
-WORKER = ("pk", "name", "executors", "capabilities", "restricted")
+WORKER = ("pk", "name", "executors", "capabilities", "restricted", "offers")
 _FIRST_IDLE, _ALL_IDLE = _idle(FIRST_LOOK), _idle(1_000_000)
 
 
 def _nonempty() -> QuerySet[Demand, Any]:
     """Demands with a queued task whose repository is not paused. One index probe each; the queue itself is not read."""
     waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
-    facts = ("pk", "executor", "capabilities", "repo", "target", "avoid", "repo__max_running")
+    facts = ("pk", "executor", "capabilities", "repo", "target", "avoid", "repo__max_running", "grades")
     return Demand.objects.filter(waiting).exclude(repo__paused=True).values_list(*facts)
 
 
@@ -50,20 +50,26 @@ def _front(demand: int) -> QuerySet[Task, Any]:
 _NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, demand=int)
 
 
-def idle_workers() -> Iterator[list[Worker]]:
-    """Agents that are there and hold nothing, least recently used first: a few, then all that still are, in chunks."""
-    first = [_worker(*row) for row in _FIRST_IDLE.rows()]
+def idle_workers(*, together: bool = False) -> Iterator[list[Worker]]:
+    """Agents that are there and hold nothing, least recently used first: a few, then all that still are, in chunks.
+
+    All `together` for who must not take the first that fits.
+    """
+    if together:
+        yield [_worker(row) for row in _ALL_IDLE.rows()]
+        return
+    first = [_worker(row) for row in _FIRST_IDLE.rows()]
     if first:
         yield first
     if len(first) == FIRST_LOOK:
-        rest = (_worker(*row) for row in _ALL_IDLE.rows())
+        rest = (_worker(row) for row in _ALL_IDLE.rows())
         while chunk := list(islice(rest, CHUNK)):
             yield chunk
 
 
 def connected_workers() -> list[Worker]:
     """Every agent that is there, idle or not."""
-    return [_worker(*row) for row in _CONNECTED.rows()]
+    return [_worker(row) for row in _CONNECTED.rows()]
 
 
 _CONNECTED = Prepared(lambda: Agent.objects.available().order_by("id").values_list(*WORKER))
@@ -77,12 +83,17 @@ def waiting() -> Waiting:
     return _NONEMPTY.rows()
 
 
+def choosy(demands: Waiting) -> bool:
+    """Whether something that waits would rather have one agent than another that also fits."""
+    return any(len(_in_order(grades)) > 1 for *_, grades in demands)
+
+
 def heads(demands: Waiting, idle: list[Worker]) -> list[Head]:
     """For each need that one of `idle` can serve: the tasks at its front, at most as many as there are agents."""
     found: list[Head] = []
     running: Mapping[int, int] | None = None
-    for pk, executor, capabilities, repo, target, avoid, max_running in demands:
-        need = Need(executor, _words(capabilities), repo, target, avoid)
+    for pk, executor, capabilities, repo, target, avoid, max_running, grades in demands:
+        need = Need(executor, _words(capabilities), repo, target, avoid, _in_order(grades))
         able = sum(1 for worker in idle if not misfit(need, worker))
         if not able:
             continue
@@ -97,9 +108,11 @@ def heads(demands: Waiting, idle: list[Worker]) -> list[Head]:
     return found
 
 
-def need_of(task: Task) -> Need:
-    """What `task` asks of an agent."""
-    return Need(task.executor, frozenset(task.capabilities), task.repo_id, task.target_id, task.avoid_id)
+def need_of(task: Task | Demand) -> Need:
+    """What `task`, or each task of a demand, asks of an agent."""
+    return Need(
+        task.executor, frozenset(task.capabilities), task.repo_id, task.target_id, task.avoid_id, tuple(task.grades)
+    )
 
 
 def _running_by_repo() -> Mapping[int, int]:
@@ -107,14 +120,29 @@ def _running_by_repo() -> Mapping[int, int]:
     return dict(counts.order_by())
 
 
-def _worker(pk: int, name: str, executors: str, capabilities: str, restricted: bool) -> Worker:
-    return Worker(pk, name, _words(executors), _words(capabilities), _repos_of(pk) if restricted else None)
+def _worker(row: tuple[Any, ...]) -> Worker:
+    pk, name, executors, capabilities, restricted, offers = row
+    repos = _repos_of(pk) if restricted else None
+    return Worker(pk, name, _words(executors), _words(capabilities), repos, _offers(offers))
 
 
 @lru_cache(maxsize=4_096)
 def _words(stored: str) -> frozenset[str]:
     """A stored JSON list of words as a set; few distinct ones are ever stored."""
     return frozenset(json.loads(stored))
+
+
+@lru_cache(maxsize=4_096)
+def _in_order(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored))
+
+
+@lru_cache(maxsize=4_096)
+def _offers(stored: str) -> tuple[Offer, ...]:
+    return tuple(
+        Offer(offer["executor"], offer["model"], offer["grade"], offer["tokens_per_second"])
+        for offer in json.loads(stored)
+    )
 
 
 def _repos_of(agent: int) -> frozenset[int]:

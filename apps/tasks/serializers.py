@@ -110,8 +110,22 @@ class SubmissionSerializer(Strict):
         child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID), required=False, default=list, max_length=100
     )
     max_attempts = serializers.IntegerField(min_value=1, max_value=20, required=False, default=3)
-    max_verification_retries = serializers.IntegerField(min_value=0, max_value=5, required=False, default=0)
-    timeout_seconds = serializers.FloatField(min_value=1, max_value=LONGEST_RUN, required=False, default=600.0)
+    max_verification_retries = serializers.IntegerField(
+        min_value=0,
+        max_value=5,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Left out: none for a command, a few for a model, as the hub is set.",
+    )
+    timeout_seconds = serializers.FloatField(
+        min_value=1,
+        max_value=LONGEST_RUN,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Left out: 600 for a command, 1800 for a model.",
+    )
     complete_by = serializers.DateTimeField(required=False, allow_null=True, default=None)
     idempotency_key = serializers.CharField(
         max_length=200, required=False, allow_blank=True, default="", help_text="Or the header Idempotency-Key."
@@ -206,6 +220,9 @@ class AttemptSerializer(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     lease_until = serializers.DateTimeField()
     branch = serializers.CharField()
+    executor = serializers.CharField()
+    model = serializers.CharField()
+    grade = serializers.CharField()
     decision = serializers.DictField(help_text="Why this agent, and why not the others.")
     result = serializers.DictField()
     reports = serializers.ListField(child=serializers.DictField())
@@ -268,6 +285,14 @@ class BatchSerializer(serializers.ModelSerializer[ProgressBatch]):
 class Progress(serializers.Serializer[Any]):
     attempt = serializers.IntegerField(allow_null=True)
     batches = BatchSerializer(many=True)
+
+
+class TrajectorySerializer(serializers.Serializer[Any]):
+    attempt = serializers.IntegerField(allow_null=True)
+    model = serializers.CharField()
+    steps = serializers.ListField(
+        child=serializers.DictField(), help_text="As in the wire's AgentStep; see GET /api/schemas."
+    )
 
 
 class Filters(Strict):

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.events.refused import Stale
-from apps.tasks import actions, dependencies, queue
+from apps.tasks import actions, dependencies, fallback, queue
 from apps.tasks.attempts import Fence, reclaim
 from apps.tasks.lifecycle import TaskStatus
 from apps.tasks.matchmaking import match
@@ -31,6 +31,7 @@ class Swept:
     reclaimed: int = 0
     expired: int = 0
     rested: int = 0
+    widened: int = 0
     released: int = 0
     matched: int = 0
 
@@ -39,11 +40,16 @@ class Swept:
 
 
 def sweep(*, door_open: bool = True) -> Swept:
-    """Take back what lapsed, bury what is overdue, put back in line what has rested, and match.
+    """Take back what lapsed, bury what is overdue, line up what has rested, widen what waits in vain, and match.
 
     Nothing is taken back while the door is shut: agents that could not reach the hub are not silent.
     """
-    done = Swept(reclaimed=_reclaim_lapsed() if door_open else 0, expired=_expire_overdue(), rested=_line_up_rested())
+    done = Swept(
+        reclaimed=_reclaim_lapsed() if door_open else 0,
+        expired=_expire_overdue(),
+        rested=_line_up_rested(),
+        widened=fallback.widen(),
+    )
     done.matched = match()
     if done:
         logger.info("swept", **vars(done))

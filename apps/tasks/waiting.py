@@ -24,6 +24,8 @@ def why(task: Task) -> str:
     if task.executor == HAND:
         return WAITS
     if task.demand_id is None and task.not_before is not None and task.not_before > timezone.now():
+        if not task.failures and task.last_error:
+            return f"{task.last_error} It is tried again at {task.not_before:%H:%M:%S} UTC."
         return f"The last attempt did not succeed; the next may start at {task.not_before:%H:%M:%S} UTC."
     return _repository(task) or explain(
         roster.need_of(task), {worker.id: worker for worker in roster.connected_workers()}

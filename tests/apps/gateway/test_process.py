@@ -20,7 +20,8 @@ print(Process(Path(sys.argv[1])).name, flush=True)
 sys.stdin.read()
 """
 FACTS = {
-    "executors": ["shell"], "capabilities": [], "sandbox": "bubblewrap", "sandbox_detail": "", "software": "test",
+    "executors": ["shell"], "capabilities": [],
+    "offers": [], "sandbox": "bubblewrap", "sandbox_detail": "", "software": "test",
     "host": {},
 }  # fmt: skip
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
 import pytest
+from django.apps import apps
+from django.db.models.functions import Now
 
 from apps.events.models import Event
 from apps.events.refused import Refused, Stale
@@ -11,7 +17,7 @@ from apps.tasks.actions import Submission, cancel, expire, revive, submit
 from apps.tasks.attempts import Fence
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.matchmaking import match
-from apps.tasks.models import Attempt, ProgressBatch, Task
+from apps.tasks.models import Attempt, ProgressBatch, Task, Trajectory
 from apps.tasks.sweep import door_is_open, hold_door_open, sweep, sweep_deeply
 from tests import cast
 
@@ -295,3 +301,114 @@ def test_a_task_that_was_taken_is_not_buried_for_having_waited() -> None:
         expire(task, "No agent took it in time.", only_queued=True)
 
     assert TaskStatus.WORKING == cast.status_of(task)
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+LOCAL = {"executor": "ollama", "model": "qwen3:8b", "grade": "local", "tokens_per_second": 40.0}
+STEPS = [{"number": 1, "said": "The sum is one too small."}, {"number": 2, "said": "Now it is right."}]
+
+
+def thinking(**wanted: Any) -> Attempt:
+    """An attempt of a model at a task in words."""
+    cast.agent(offers=[LOCAL])
+    return cast.working(cast.queued_task(command="", tier="standard", **wanted))
+
+
+@pytest.mark.parametrize("verb", ["complete", "fail"])
+def test_how_a_model_went_about_it_is_kept_beside_the_result(verb: str) -> None:
+    attempt = thinking()
+    result = {"summary": "Done.", "blame": "", "trajectory": STEPS}
+    if verb == "complete":
+        attempts.complete(cast.fence(attempt), result, [])
+    else:
+        attempts.fail(cast.fence(attempt), "stuck", "It went round in circles.", result)
+
+    assert {"summary": "Done.", "blame": ""} == cast.fresh(attempt).result
+    assert STEPS == Trajectory.objects.get(attempt=attempt).steps
+
+
+def test_a_result_that_did_not_pass_its_checks_keeps_its_steps_as_well() -> None:
+    attempt = thinking(checks=[cast.CHECK])
+    found = attempts.complete(cast.fence(attempt), {"trajectory": STEPS}, [cast.report([cast.CHECK], "fail")])
+
+    assert (Outcome.UNVERIFIED, {}) == (found, cast.fresh(attempt).result)
+    assert STEPS == Trajectory.objects.get(attempt=attempt).steps
+
+
+@pytest.mark.parametrize("result", [{}, {"trajectory": []}, {"trajectory": None}])
+def test_without_steps_nothing_is_kept_beside_the_result(result: dict[str, Any]) -> None:
+    attempt = thinking()
+    attempts.complete(cast.fence(attempt), result, [])
+
+    assert {} == cast.fresh(attempt).result
+    assert not Trajectory.objects.exists()
+
+
+def test_steps_that_are_sent_again_or_by_somebody_else_are_not_kept() -> None:
+    attempt = thinking()
+    stranger = Fence(attempt.task_id, attempt.pk, cast.agent().pk)
+    with pytest.raises(Stale):
+        attempts.complete(stranger, {"trajectory": [{"number": 9}]}, [])
+    attempts.fail(cast.fence(attempt), "stuck", "no", {"trajectory": STEPS})
+    with pytest.raises(Stale):
+        attempts.fail(cast.fence(attempt), "stuck", "no", {"trajectory": [{"number": 9}]})
+
+    assert [STEPS] == list(Trajectory.objects.values_list("steps", flat=True))
+
+
+def rests(task: Task) -> timedelta:
+    """How long it waits from now before the next attempt."""
+    (found,) = Task.objects.filter(pk=task.pk).annotate(now=Now()).values_list("not_before", "now")
+    until, now = found
+    assert until
+    return until - now
+
+
+@pytest.mark.parametrize("reports", [[], [cast.report([cast.CHECK], "fail")]])
+def test_a_model_that_cannot_be_reached_costs_a_longer_pause_and_no_attempt(
+    settings: Any, reports: list[dict[str, Any]]
+) -> None:
+    settings.MODEL_PAUSE, settings.RETRY_BACKOFF = timedelta(seconds=300), timedelta(seconds=10)
+    attempt = thinking(max_attempts=1, checks=[cast.CHECK])
+    result = {"blame": "infrastructure", "partial": True, "trajectory": STEPS}
+
+    assert Outcome.RELEASED == attempts.fail(cast.fence(attempt), "unreachable", "Nobody answered.", result, reports)
+    assert Outcome.RELEASED == attempts.settled(cast.fence(attempt))
+    task = cast.fresh(attempt.task)
+    assert (TaskStatus.QUEUED, 0, 0, "Nobody answered.") == (
+        task.status,
+        task.failures,
+        task.reclaims,
+        task.last_error,
+    )
+    assert timedelta(seconds=290) < rests(task) <= timedelta(seconds=300)
+    assert ("unreachable", reports) == (cast.fresh(attempt).error_code, cast.fresh(attempt).reports)
+    assert STEPS == Trajectory.objects.get().steps
+    told = Event.objects.filter(subject=f"task/{task.pk}").order_by("pk").values_list("kind", flat=True)
+    assert "task.released" == list(told)[-1]
+
+
+def test_what_was_handed_back_otherwise_rests_as_short_as_ever(settings: Any) -> None:
+    settings.MODEL_PAUSE, settings.RETRY_BACKOFF = timedelta(seconds=300), timedelta(seconds=10)
+    attempt = thinking()
+    attempts.release(cast.fence(attempt), "drained", "")
+
+    assert rests(attempt.task) <= timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("blame", ["", "capability", "setup", "nonsense"])
+def test_every_other_failure_of_a_model_counts(blame: str) -> None:
+    attempt = thinking()
+
+    assert Outcome.FAILED == attempts.fail(cast.fence(attempt), "stuck", "no", {"blame": blame})
+    assert 1 == cast.fresh(attempt.task).failures
+
+
+def test_attempts_of_before_there_were_models_learn_their_executor_from_their_task() -> None:
+    cast.agent()
+    old, new = cast.working(cast.queued_task()), thinking()
+    Attempt.objects.filter(pk=old.pk).update(executor="")
+    import_module("apps.tasks.migrations.0002_models").name_executors(apps, None)
+
+    assert ("shell", "ollama") == (cast.fresh(old).executor, cast.fresh(new).executor)

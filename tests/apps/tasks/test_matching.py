@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.tasks.matching import MAX_LOSERS, Head, Need, Worker, explain, misfit, pair
+from apps.tasks.matching import MAX_LOSERS, Head, Need, Offer, Worker, explain, misfit, offer_of, pair
 
 
 def worker(id: int, *capabilities: str, **facts: Any) -> Worker:  # noqa: A002  as the field is called
@@ -127,3 +127,143 @@ def test_equal_agents_get_equal_shares_within_two() -> None:
 )
 def test_why_a_task_waits_is_one_sentence(connected: list[Worker], words: str) -> None:
     assert words == explain(Need("shell", GPU), {one.id: one for one in connected})
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+SMALL = Offer("ollama", "small", "local", 40.0)
+LARGE = Offer("ollama", "large", "local", 9.0)
+UNMEASURED = Offer("ollama", "unmeasured", "local")
+CLAUDE = Offer("claude", "opus", "claude", 70.0)
+
+
+def words(*grades: str, **facts: Any) -> Need:
+    return Need("model", grades=grades, **facts)
+
+
+def thinker(id: int, *offers: Offer, **facts: Any) -> Worker:  # noqa: A002  as the field is called
+    return worker(id, offers=offers, **facts)
+
+
+@pytest.mark.parametrize(
+    ("need", "one", "why"),
+    [
+        (words("local"), thinker(1, SMALL), ""),
+        (words("claude"), thinker(1, SMALL), "offers no claude model"),
+        (words("local", "claude"), thinker(1), "offers no local or claude model"),
+        (words("local", "claude"), thinker(1, CLAUDE), ""),
+        (words("local"), worker(1, executors=frozenset({"model", "ollama"})), "offers no local model"),
+        (words("local", capabilities=GPU), thinker(1, SMALL), "lacks gpu"),
+        (words("local", target=2), thinker(1, SMALL), "the task is meant for another agent"),
+        (words("local", repo=7), thinker(1, SMALL, repos=frozenset()), "may not work in this repository"),
+        (Need("shell"), thinker(1, SMALL), ""),
+        (Need("ollama"), thinker(1, SMALL), "offers no ollama executor"),
+        (Need("model"), thinker(1, SMALL), "offers no model executor"),
+    ],
+)
+def test_an_agent_fits_words_by_the_grades_of_its_models(need: Need, one: Worker, why: str) -> None:
+    assert why == misfit(need, one)
+
+
+@pytest.mark.parametrize(
+    ("grades", "offers", "chosen"),
+    [
+        (("local",), (CLAUDE,), None),
+        (("local",), (LARGE, CLAUDE, SMALL), SMALL),
+        (("local", "claude"), (CLAUDE, LARGE), LARGE),
+        (("claude", "local"), (SMALL, CLAUDE), CLAUDE),
+        (("local",), (UNMEASURED, LARGE), LARGE),
+        (("local",), (Offer("b", "b", "local"), Offer("a", "a", "local")), Offer("a", "a", "local")),
+        ((), (SMALL,), None),
+    ],
+)
+def test_of_the_models_of_a_machine_the_grade_decides_and_then_the_speed(
+    grades: tuple[str, ...], offers: tuple[Offer, ...], chosen: Offer | None
+) -> None:
+    assert chosen == offer_of(words(*grades), thinker(1, *offers))
+
+
+def written(task: int, *grades: str, rank: float = 0, **need: Any) -> Head:
+    return Head(task, 0, rank, words(*grades, **need))
+
+
+def test_a_preferred_grade_wins_over_who_has_waited_longer() -> None:
+    idle = [worker(1), thinker(2, CLAUDE), thinker(3, SMALL), thinker(4, LARGE)]
+    (made,) = pair([written(1, "local", "claude")], idle)
+
+    assert (3, SMALL) == (made.worker.id, made.offer)
+    assert (
+        ("agent-1", "offers no local or claude model"),
+        ("agent-2", "has only a model of a later choice"),
+        ("agent-4", "was used more recently"),
+    ) == made.losers
+    assert ("offers small (local) through ollama", "has waited longest among the idle agents with a local model") == (
+        made.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    ("heads", "idle", "expected"),
+    [
+        pytest.param(
+            [written(1, "local"), written(2, "claude")],
+            [thinker(1, CLAUDE), thinker(2, SMALL)],
+            [(1, 2), (2, 1)],
+            id="each to its grade",
+        ),
+        pytest.param(
+            [written(1, "local", "claude"), written(2, "local", rank=1)],
+            [thinker(1, CLAUDE), thinker(2, SMALL)],
+            [(1, 2)],
+            id="the lower rank has its preference though another could not do without it",
+        ),
+        pytest.param(
+            [written(1, "local", "claude"), written(2, "local", "claude", rank=1)],
+            [thinker(1, CLAUDE), thinker(2, SMALL)],
+            [(1, 2), (2, 1)],
+            id="the next best for who comes second",
+        ),
+        pytest.param([written(1, "local")], [worker(1), thinker(2, CLAUDE)], [], id="nobody has the grade"),
+        pytest.param([written(1, "local"), head(2)], [worker(1)], [(2, 1)], id="words leave the shell to commands"),
+        pytest.param(
+            [written(1, "local", target=2)], [thinker(1, SMALL), thinker(2, SMALL)], [(1, 2)], id="the one asked for"
+        ),
+    ],
+)
+def test_tasks_in_words_and_models_are_paired(
+    heads: list[Head], idle: list[Worker], expected: list[tuple[int, int]]
+) -> None:
+    assert expected == paired(heads, idle)
+
+
+def test_a_task_without_grades_has_no_offer_and_goes_by_turn() -> None:
+    (made,) = pair([head(1)], [worker(1), thinker(2, SMALL)])
+
+    assert (1, None) == (made.worker.id, made.offer)
+
+
+def test_machines_with_equal_models_get_equal_shares_within_two() -> None:
+    line = [thinker(1, LARGE), thinker(2, SMALL), thinker(3, UNMEASURED), thinker(4, CLAUDE)]
+    shares: Counter[int] = Counter()
+    for task in range(50):
+        ((_, chosen),) = paired([written(task, "local", "claude")], line)
+        shares[chosen] += 1
+        line.append(line.pop(next(n for n, one in enumerate(line) if one.id == chosen)))
+
+    assert {1, 2, 3} == set(shares)
+    assert max(shares.values()) - min(shares.values()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("connected", "said"),
+    [
+        ([], "No agent is connected."),
+        ([thinker(1, SMALL)], "Every agent that fits is busy."),
+        (
+            [worker(1), thinker(2, CLAUDE)],
+            "No connected agent fits: agent-1 offers no local model; agent-2 offers no local model.",
+        ),
+    ],
+)
+def test_why_a_task_in_words_waits_is_one_sentence(connected: list[Worker], said: str) -> None:
+    assert said == explain(words("local"), {one.id: one for one in connected})

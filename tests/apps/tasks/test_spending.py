@@ -1,0 +1,196 @@
+"""An attempt's allowance: set aside when it is assigned, posted call by call, given back at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from django.utils import timezone
+
+from apps.agents.models import Agent
+from apps.endpoints.rules import change
+from apps.events.models import Event
+from apps.gateway import inbound
+from apps.gateway.outbound import Told, assignment
+from apps.ledger import budgets, prices
+from apps.ledger.limits import Limits
+from apps.ledger.models import Account, Allowance, Budget, Charge
+from apps.tasks import attempts
+from apps.tasks.matchmaking import match
+from apps.tasks.models import Attempt, Task
+from apps.tasks.sweep import sweep
+from apps.tasks.waiting import why
+from sidecar.wire import messages, nouns
+from tests import cast
+
+pytestmark = pytest.mark.django_db
+
+LOCAL = {"executor": "ollama", "model": "qwen3:8b", "grade": "local", "tokens_per_second": 40.0}
+CLAUDE = {"executor": "claude", "model": "claude-sonnet-5-5", "grade": "claude", "tokens_per_second": 0.0}
+UNKNOWN = {**CLAUDE, "model": "claude-never-heard-of"}
+OWN = {"executor": "command", "model": "opencode", "grade": "local", "tokens_per_second": 0.0}
+MICRO = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _prices():
+    prices.load()
+
+
+def words(tier: str = "standard", **wanted: Any) -> Task:
+    return cast.queued_task(command="", tier=tier, **wanted)
+
+
+def call(name: str = "a", **more: Any) -> nouns.ModelCall:
+    at = round(timezone.now().timestamp() * 1000)
+    return nouns.ModelCall(
+        **{"call": name, "model": "free", "at": at, "tokens": {"input": 1_000, "output": 100}, **more}
+    )
+
+
+def said(attempt: Attempt, *calls: nouns.ModelCall, agent: Agent | None = None) -> list[str]:
+    frame = messages.ModelCalls(task=attempt.task_id, attempt=attempt.pk, calls=list(calls))
+    (answer,) = inbound.model_calls(agent or attempt.agent, frame, Told())
+    assert isinstance(answer, messages.CallsSettled)
+    return list(answer.calls)
+
+
+def day() -> Account:
+    return Account.objects.get(scope="day")
+
+
+def costs() -> list[int | None]:
+    return list(Charge.objects.order_by("pk").values_list("cost_micro", flat=True))
+
+
+def test_a_local_model_gets_tokens_and_needs_no_money():
+    cast.agent(offers=[LOCAL])
+    budgets.set_budget("day", by="tests", limits=Limits(micro=0))
+    attempt = cast.assigned(words())
+    given = assignment(attempt).allowance
+
+    assert given is not None
+    assert (0, 400_000, 200) == (given.microusd, given.tokens, given.calls)
+    assert [0] == [rate.input for rate in given.rates]
+
+
+def test_claude_gets_an_allowance_in_money_with_the_rates_of_the_day():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.assigned(words("complex"))
+    given = assignment(attempt).allowance
+
+    assert given is not None
+    assert (MICRO, [(2_000_000, 10_000_000)]) == (given.microusd, [(rate.input, rate.output) for rate in given.rates])
+    assert MICRO == day().reserved_micro
+
+
+def test_each_call_is_posted_once_and_the_rest_goes_back_with_the_last_word():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    first, again = said(attempt, call("a"), call("b")), said(attempt, call("b"))
+    attempts.complete(cast.fence(attempt), {"summary": "done"}, [])
+
+    assert (["a", "b"], ["b"]) == (first, again)
+    assert [3_000, 3_000] == costs()
+    assert (6_000, 0) == (day().spent_micro, day().reserved_micro)
+    assert "released" == Allowance.objects.get().status
+
+
+def test_a_call_that_is_told_after_the_end_is_posted_all_the_same():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    attempts.fail(cast.fence(attempt), "stuck", "It went round in circles.")
+    said(attempt, call("late"))
+
+    assert [3_000] == costs()
+    assert (3_000, 0) == (day().spent_micro, day().reserved_micro)
+
+
+def test_what_a_silent_agent_may_have_spent_stays_set_aside():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    attempts.reclaim(cast.fence(attempt), "It fell silent.", only_lapsed=False)
+
+    assert MICRO == day().reserved_micro
+
+
+def test_the_model_that_was_assigned_is_charged_whatever_the_report_says():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    said(attempt, call(model="ollama:something-free"))
+
+    assert ["claude-sonnet-5-5"] == list(Charge.objects.values_list("model", flat=True))
+
+
+def test_nobody_else_can_charge_an_attempt_and_nonsense_is_answered_but_not_posted():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    other = cast.agent("eve")
+
+    assert ["a"] == said(attempt, call("a"), agent=other)
+    assert ["b"] == said(attempt, call("b", tokens={"input": 2_000_000_000}))
+    assert not Charge.objects.exists()
+
+
+def test_when_no_budget_has_room_the_next_grade_gets_it_at_once():
+    cast.agent("ada", offers=[CLAUDE])
+    cast.agent("bob", offers=[LOCAL])
+    budgets.set_budget("day", by="tests", limits=Limits(micro=MICRO - 1))
+    task = words("complex")
+    match()
+    attempt = Attempt.objects.open().get(task=task)
+
+    assert ("bob", "local") == (attempt.agent.name, attempt.grade)
+    event = Event.objects.get(kind="task.rerouted")
+    assert "has $0.999999 left; $1.00 are needed" in event.data["reason"]
+
+
+def test_without_another_grade_it_rests_and_says_why():
+    cast.agent("ada", offers=[CLAUDE])
+    change("complex", ["claude"], 60, by="tests")
+    budgets.set_budget("day", by="tests", limits=Limits(micro=1))
+    task = words("complex")
+    match()
+
+    assert not Attempt.objects.exists()
+    assert "has $0.000001 left; $1.00 are needed. It is tried again at" in why(cast.fresh(task))
+
+    budgets.set_budget("day", by="tests", limits=Limits())
+    cast.rest(task)
+    sweep()
+    assert "claude" == Attempt.objects.open().get(task=task).grade
+
+
+def test_a_model_without_a_price_is_refused_clearly():
+    cast.agent(offers=[UNKNOWN])
+    task = words("complex")
+    match()
+
+    assert not Attempt.objects.filter(task=task).exists()
+    assert "There is no price for claude-never-heard-of" in cast.fresh(task).last_error
+
+
+def test_what_an_agent_cli_spends_is_not_ours_to_count():
+    cast.agent(offers=[OWN])
+    attempt = cast.working(words())
+    attempts.complete(cast.fence(attempt), {"summary": "done"}, [])
+
+    assert assignment(attempt).allowance is None
+    assert not Allowance.objects.exists()
+
+
+def test_a_new_hub_spends_at_most_five_dollars_a_day():
+    assert [("day", "*", 5_000_000)] == list(Budget.objects.values_list("scope", "key", "limit_micro"))
+
+
+@override_settings(ATTEMPT_MICROUSD=2_000_000)
+def test_attempts_at_once_cannot_promise_more_than_there_is():
+    for _ in range(4):
+        cast.agent(offers=[CLAUDE])
+    for _ in range(4):
+        words("complex")
+    match()
+
+    assert 2 == Attempt.objects.open().count()
+    assert 4_000_000 == day().reserved_micro
