@@ -38,6 +38,7 @@ def judge(facts: Facts, errands: Sequence[Errand] = ALL) -> list[Expectation]:
         _merged(facts, done),
         _patches(facts, done),
         _salvaged(facts, errands),
+        _thought(facts, errands),
     ]
 
 
@@ -147,6 +148,16 @@ def _salvaged(facts: Facts, errands: Sequence[Errand]) -> Expectation:
         if attempt["outcome"] in {"unverified", "reclaimed"} and not attempt["salvage_ref"]
     ]
     return _expect("what every unfinished attempt had changed is saved on a ref of its own", wrong)
+
+
+def _thought(facts: Facts, errands: Sequence[Errand]) -> Expectation:
+    wrong = []
+    for errand in errands:
+        steps = facts.trajectories.get(errand.key, {}).get("steps", [])
+        tools = {use["name"] for step in steps for use in step["uses"]}
+        if errand.words and not {"read_file", "edit_file", "finish_task"} <= tools:
+            wrong.append(f"{errand.key} used {', '.join(sorted(tools)) or 'no tools'}")
+    return _expect("the tasks in words were done through tools, and every step can be read again", wrong)
 
 
 def suite(sample: Path) -> Expectation:

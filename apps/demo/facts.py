@@ -33,6 +33,7 @@ class Facts:
     pulls: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     evidence: Mapping[str, Json] = field(default_factory=dict)
     landings: Mapping[str, Landing] = field(default_factory=dict)
+    trajectories: Mapping[str, Json] = field(default_factory=dict)
 
 
 async def gather(rest: Rest, numbers: Mapping[str, int], sample: Path, mirror: Path) -> Facts:
@@ -45,7 +46,8 @@ async def gather(rest: Rest, numbers: Mapping[str, int], sample: Path, mirror: P
     firsts = {key: found[0] for key, found in pulls.items() if found}
     evidence = {key: await rest.get(f"/api/pulls/{pull['id']}/evidence") for key, pull in firsts.items()}
     landings = {key: landing(sample, mirror, pull) for key, pull in firsts.items() if pull["status"] == "merged"}
-    return Facts(tasks, events, pulls, evidence, landings)
+    trajectories = {key: await rest.get(f"/api/tasks/{number}/trajectory") for key, number in numbers.items()}
+    return Facts(tasks, events, pulls, evidence, landings, trajectories)
 
 
 def landing(sample: Path, mirror: Path, pull: Json) -> Landing:

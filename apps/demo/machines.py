@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from django.conf import settings
 
 from apps.demo.logs import Logs
 from apps.demo.rest import Rest, Unexpected
+from apps.demo.thinkers import Thinker
 from apps.ops.child import Child
 from apps.ops.supervisor import Supervisor
 from sidecar.sandbox import Level, Policy, detect
@@ -34,6 +36,7 @@ class Machine:
     name: str
     base: Path
     sandbox: str
+    thinker: Thinker
 
     def _command(self, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "sidecar", *arguments, "--name", self.name, "--root", str(self.base))
@@ -42,8 +45,9 @@ class Machine:
         """Enrol with a one-time code, as an operator would on another machine. Raises Unexpected."""
         code = (await rest.post("/api/agents/enrolment-codes", {"name": self.name}))["code"]
         joining = await asyncio.create_subprocess_exec(
-            *self._command("join", url, "--code", code, "--sandbox", self.sandbox),
+            *self._command("join", url, "--code", code, "--sandbox", self.sandbox, "--model", self.thinker.model),
             cwd=settings.BASE_DIR,
+            env={**os.environ, "OLLAMA_HOST": self.thinker.url},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -27,6 +27,7 @@ from apps.demo.machines import NAMES, Machine
 from apps.demo.play import REPO, Play
 from apps.demo.rest import Patience, Rest, Unexpected
 from apps.demo.screen import Screen, clock
+from apps.demo.thinkers import thinker
 from apps.ops import hub, valkey
 from apps.ops.supervisor import Supervisor
 from apps.repos import actions as repos
@@ -125,10 +126,9 @@ class Performance:
             ring=self.ring,
         )
         supervisor = Supervisor(children, output=logs, on_ready=ready.set, stop_seconds=STOP_SECONDS)
-        crew = [Machine(name, self.ground.machines / name, sandbox) for name in NAMES]
         running = asyncio.create_task(supervisor.run())
         stopping = asyncio.create_task(supervisor.stop_requested())
-        story = asyncio.create_task(self._story(token, logs, supervisor, crew, ready))
+        story = asyncio.create_task(self._story(token, logs, supervisor, sandbox, ready))
         try:
             await asyncio.wait({running, stopping, story}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -142,13 +142,17 @@ class Performance:
         story.result()
         return True
 
-    async def _story(
-        self, token: str, logs: Logs, supervisor: Supervisor, crew: list[Machine], ready: asyncio.Event
-    ) -> None:
+    async def _story(self, token: str, logs: Logs, supervisor: Supervisor, sandbox: str, ready: asyncio.Event) -> None:
         await ready.wait()
-        async with Rest(self.url, token, Patience(PATIENCE_SECONDS)) as rest:
+        async with (
+            # Unattended, every expectation has to hold whatever is installed here: then it is always the player.
+            thinker(played=self.once) as thinks,
+            Rest(self.url, token, Patience(PATIENCE_SECONDS)) as rest,
+        ):
+            crew = [Machine(name, self.ground.machines / name, sandbox, thinks) for name in NAMES]
             await machines.settle(self.url, rest, logs, supervisor, crew)
             await self._welcome()
+            self.screen.prose(thinks.sentence, "dim")
             began = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self.began)
             follower = Follower(self.screen, began)
             following = asyncio.create_task(follower.run())
@@ -179,7 +183,8 @@ class Performance:
 
     async def _told(self, play: Play, follower: Follower) -> None:
         self.screen.heading(
-            f"{len(ERRANDS)} tasks: three fixes, one that needs a second try, one that cannot be done, one that waits"
+            f"{len(ERRANDS)} tasks: three fixes, one that needs a second try, one that cannot be done, one that waits, "
+            "two in words for a model"
         )
         await play.many_tasks()
         if self.once:

@@ -232,7 +232,7 @@ AGENT: dict[str, tuple[str, str]] = {
 
 
 def line_of_step(seconds: float, task: int, attempt: int, step: Mapping[str, Any], memory: Memory) -> Line | None:
-    """A step of an attempt: its checks, and now and then what its command prints. None for the rest."""
+    """A step of an attempt: its checks, a model's tools, now and then what a command prints. None for the rest."""
     known = memory.tasks.get(task, Known(""))
     kind, text, at = step.get("kind"), str(step.get("text", "")), int(step.get("at_ms", 0))
     if known.verifies:
@@ -243,6 +243,8 @@ def line_of_step(seconds: float, task: int, attempt: int, step: Mapping[str, Any
         return Line(
             seconds, f"#{task}", known.title, what if passed else f"{what}: {status}", "good" if passed else "bad"
         )
+    if kind == "tool":
+        return Line(seconds, f"#{task}", known.title, text)
     if kind == "output" and at - memory.shown.get(attempt, -OUTPUT_EVERY_MS) >= OUTPUT_EVERY_MS:
         memory.shown[attempt] = at
         return Line(seconds, f"#{task}", known.title, f"“{text}”")

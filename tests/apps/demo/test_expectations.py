@@ -46,6 +46,7 @@ def facts() -> Facts:
     done = [errand.key for errand in every if errand.status == "completed"]
     checks = {errand.key: [{"verified": "pass"} for _ in errand.checks] for errand in every}
     proof = {"status": "passed", "verifier": "eva"}
+    used = [{"name": name} for name in ("read_file", "edit_file", "finish_task")]
     return Facts(
         tasks={errand.key: task(number, errand) for number, errand in enumerate(every, start=1)},
         events={errand.key: ["task.submitted", "task.ready", "task.completed"] for errand in every},
@@ -61,6 +62,7 @@ def facts() -> Facts:
             for key in done
         },
         landings={key: Landing(True, True) for key in done},
+        trajectories={errand.key: {"steps": [{"uses": used}] if errand.words else []} for errand in every},
     )
 
 
@@ -104,6 +106,7 @@ CHANGES: list[tuple[Callable[[Any], object], str]] = [
     (lambda f: f.landings.update(rows=Landing(True, False)), "git log of the sample shows every merge"),
     (lambda f: f.landings.pop("rows"), "git log of the sample shows every merge"),
     (lambda f: f.tasks["letters"]["attempts"][0].update(salvage_ref=""), "what every unfinished attempt had changed"),
+    (lambda f: f.trajectories["titles"]["steps"].clear(), "the tasks in words were done through tools"),
 ]
 
 
