@@ -1,0 +1,229 @@
+"""Tasks in words, done by models through real sidecars: where they go, what they cost, and what ends them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.demo.ollama import listening
+from apps.demo.player import ASKED_FOR, THE_WORD
+from tests.hub import Hub, eventually
+from tests.journey import Upstream, idle, outcomes, salvaged
+from tests.providers import anthropic, ollama
+from tests.providers.running import Running
+from tests.sidecars import Sidecar
+
+pytestmark = [pytest.mark.redis, pytest.mark.bwrap, pytest.mark.journey, pytest.mark.timeout(300)]
+
+Calls = list[tuple[str, dict[str, Any]]]
+FIX: Calls = [
+    ("read_file", {"path": "calc.py"}),
+    ("edit_file", {"path": "calc.py", "old": "return a - b", "new": "return a + b"}),
+    ("finish_task", {"summary": "add() adds."}),
+]
+
+
+class Policy:
+    """What both models do: `steps` in order, one a turn; the trial of a sidecar is answered as it asks."""
+
+    def __init__(self) -> None:
+        self.steps: Calls = FIX
+        self.silent = False
+
+    def calls(self, first: str, done: int) -> Calls:
+        if wanted := ASKED_FOR.findall(first):
+            return [(name, json.loads(arguments)) for name, arguments in wanted]
+        if found := THE_WORD.search(first):
+            return [("finish_task", {"summary": found[1]})]
+        if "the word that is in it" in first:
+            return [("finish_task", {"summary": "heliotrope"})]
+        return [self.steps[min(done, len(self.steps) - 1)]]
+
+
+class Providers:
+    """An Ollama and a Claude that follow one policy."""
+
+    def __init__(self) -> None:
+        self.policy = Policy()
+        self.ollama = ollama.OllamaServer(player=self._ollama)
+        self.claude = anthropic.AnthropicServer(player=self._claude)
+        self._running = [Running(listening(self.ollama)), Running(anthropic.serving(self.claude))]
+        for one in self._running:
+            one.start()
+
+    def stop(self) -> None:
+        for one in self._running:
+            one.stop()
+
+    def _ollama(self, asked: Any) -> Any:
+        if self.policy.silent:
+            return ollama.Fault(name="silent_midway")
+        done = sum(message["role"] == "tool" for message in asked.messages)
+        first = next(message["content"] for message in asked.messages if message["role"] == "user")
+        calls = self.policy.calls(first, done)
+        return ollama.Answer(calls=[{"name": name, "arguments": arguments} for name, arguments in calls])
+
+    def _claude(self, asked: Any) -> Any:
+        first = str(asked.messages[0]["content"])
+        if isinstance(asked.messages[0]["content"], list):
+            first = "".join(block.get("text", "") for block in asked.messages[0]["content"])
+        done = sum(message["role"] == "assistant" for message in asked.messages)
+        calls = self.policy.calls(first, done)
+        return anthropic.Answer(calls=[{"name": name, "input": arguments} for name, arguments in calls])
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """Leases for a busy machine; so little money that an attempt can come to the end of it."""
+    leases = {f"AGENTCOM_LEASE_{stage}_SECONDS": "6" for stage in ("ASSIGNED", "WORKING", "BLOCKED")}
+    return leases | {"AGENTCOM_ATTEMPT_MICROUSD": "75000", "AGENTCOM_MODEL_PAUSE_SECONDS": "1"}
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    made = Providers()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def machines(hub: Hub, base: Path, providers: Providers) -> Iterator[list[Sidecar]]:
+    """ada has the Ollama, bob has the key."""
+    nowhere = {"OLLAMA_HOST": "http://127.0.0.1:9"}
+    keys = {"ANTHROPIC_API_KEY": anthropic.KEY, "ANTHROPIC_BASE_URL": providers.claude.url}
+    crew = []
+    for name, env in (("ada", {"OLLAMA_HOST": providers.ollama.url}), ("bob", {**nowhere, **keys})):
+        (base / name).mkdir()
+        one = Sidecar(hub, name, base / name)
+        one.env = {key: value for key, value in one.env.items() if not key.startswith("ANTHROPIC_")} | env
+        crew.append(one.join().start())
+    yield crew
+    for one in crew:
+        one.end()
+
+
+@pytest.fixture(autouse=True)
+def quiet(providers: Providers, crew: list[Sidecar]) -> None:
+    providers.policy.steps, providers.policy.silent = FIX, False
+
+
+def in_words(upstream: Upstream, tier: str, **task: Any) -> int:
+    wanted = {"command": "", "description": "add() in calc.py subtracts.", "complexity_tier": tier, **task}
+    return upstream.fix(**wanted)
+
+
+def attempt_of(hub: Hub, task: int, place: int = -1) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = hub.task(task)["attempts"][place]
+    return found
+
+
+def ledger(hub: Hub, task: int) -> Mapping[str, Any]:
+    """What the ledger says of a task: by its charges, and by its account."""
+    found: Mapping[str, Any] = json.loads(
+        hub.shell(
+            "import json; from apps.ledger.models import Account, Charge;"
+            f"c = list(Charge.objects.filter(task='{task}').values('status', 'input', 'output', 'cache_read',"
+            " 'cache_write_5m', 'cost_micro'));"
+            f"a = Account.objects.filter(scope='task', key='{task}').values('spent_micro', 'reserved_micro').first();"
+            "print(json.dumps({'charges': c, 'account': a}))"
+        )
+    )
+    return found
+
+
+def test_a_standard_task_is_done_by_the_local_model(hub: Hub, upstream: Upstream, providers: Providers) -> None:
+    before = len(providers.ollama.billed)
+    task = in_words(upstream, "standard")
+    hub.await_status(task, "completed", within=60)
+    upstream.verified_pull()
+    attempt = attempt_of(hub, task)
+    trajectory = hub.get(f"/api/tasks/{task}/trajectory")
+    told = providers.ollama.billed[before:]
+
+    assert ("ada", "ollama", "local") == (attempt["agent"], attempt["executor"], attempt["grade"])
+    assert ["read_file", "edit_file", "finish_task"] == [
+        u["name"] for step in trajectory["steps"] for u in step["uses"]
+    ]
+    assert "-    return a - b\n+    return a + b" in trajectory["steps"][1]["diff"]
+    assert sum(one.prompt for one in told) == attempt["result"]["tokens"]["input"]
+    assert sum(one.output for one in told) == attempt["result"]["tokens"]["output"]
+
+
+def test_a_complex_task_is_done_by_claude_and_the_ledger_has_what_it_billed(
+    hub: Hub, upstream: Upstream, providers: Providers
+) -> None:
+    before = len(providers.claude.billed)
+    task = in_words(upstream, "complex")
+    hub.await_status(task, "completed", within=60)
+    upstream.verified_pull()
+    attempt, booked = attempt_of(hub, task), ledger(hub, task)
+    theirs = providers.claude.billed[before:]
+
+    assert ("bob", "claude", anthropic.NAME) == (attempt["agent"], attempt["executor"], attempt["model"])
+    assert len(theirs) == len(booked["charges"])
+    assert sum(one["output"] for one in theirs) == sum(charge["output"] for charge in booked["charges"])
+    assert sum(one["input"] for one in theirs) == sum(charge["input"] for charge in booked["charges"])
+    assert {"settled"} == {charge["status"] for charge in booked["charges"]}
+    spent = sum(charge["cost_micro"] for charge in booked["charges"])
+    assert {"spent_micro": spent, "reserved_micro": 0} == booked["account"]
+    assert 0 < spent == attempt["result"]["cost_microusd"]
+
+
+def test_an_attempt_that_runs_out_of_money_keeps_what_it_has(
+    hub: Hub, upstream: Upstream, providers: Providers
+) -> None:
+    notes = [("write_file", {"path": f"note{n}.txt", "content": f"thought {n} " * 300}) for n in range(40)]
+    providers.policy.steps = notes
+    task = in_words(upstream, "complex", max_attempts=1, max_verification_retries=0)
+    hub.await_status(task, "dead", within=90)
+    (attempt,) = salvaged(hub, task)
+    booked = ledger(hub, task)
+
+    assert ("unverified", "out_of_budget") == (attempt["outcome"], attempt["result"]["stop_reason"])
+    assert attempt["result"]["partial"]
+    assert attempt["reports"]
+    assert 0 < booked["account"]["spent_micro"] <= 75_000
+    assert 0 == booked["account"]["reserved_micro"]
+
+
+def test_cancelling_in_the_middle_of_a_call_closes_it_and_counts_it(
+    hub: Hub, upstream: Upstream, providers: Providers
+) -> None:
+    providers.policy.silent = True
+    providers.ollama.said.clear()
+    providers.ollama.hung_up.clear()
+    task = in_words(upstream, "standard")
+    eventually(providers.ollama.said.is_set, what="the model's silence")
+    hub.post(f"/api/tasks/{task}/cancel")
+    eventually(providers.ollama.hung_up.is_set, within=5, what="the end of the call")
+    eventually(lambda: idle(hub), within=5, what="a free agent")
+
+    assert ["cancelled"] == outcomes(hub, task)
+    eventually(_statuses(hub, task, ["uncertain"]), what="the call in the ledger")
+
+
+def _statuses(hub: Hub, task: int, wanted: list[str]) -> Callable[[], bool]:
+    return lambda: wanted == [charge["status"] for charge in ledger(hub, task)["charges"]]
+
+
+def test_when_an_endpoint_dies_in_the_middle_the_chain_moves_on(
+    hub: Hub, upstream: Upstream, providers: Providers
+) -> None:
+    hub.shell(
+        "from apps.endpoints import rules; rules.change('standard', ['local', 'claude'], 1, by='us'); print('ok')"
+    )
+    providers.policy.silent = True
+    providers.ollama.said.clear()
+    task = in_words(upstream, "standard")
+    eventually(providers.ollama.said.is_set, what="the model at work")
+    providers._running.pop(0).stop()
+    hub.await_status(task, "completed", within=120)
+    attempts = hub.task(task)["attempts"]
+
+    assert ("released", "ollama") == (attempts[0]["outcome"], attempts[0]["executor"])
+    assert ("succeeded", "claude") == (attempts[-1]["outcome"], attempts[-1]["executor"])
+    assert 0 == hub.task(task)["failures"]
