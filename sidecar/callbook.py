@@ -98,7 +98,9 @@ class CallBook:
         attempt = int(path.stem)
         open_calls: dict[str, _Line] = {}
         due: dict[str, _Line] = {}
-        for text in path.read_text("utf-8", "replace").splitlines():
+        for text in path.read_text("utf-8", "replace").split("\n"):
+            if not text:
+                continue
             try:
                 line = _Line.model_validate_json(text)
             except ValueError:  # the line that a crash cut; what was before it still stands

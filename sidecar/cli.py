@@ -21,7 +21,7 @@ from sidecar.sandbox import BadPolicy, Level, Policy, detect
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     asked = _parser().parse_args(arguments)
-    command = {"join": _join, "run": _run, "status": _status, "git": _git}[asked.command]
+    command = {"join": _join, "run": _run, "status": _status, "doctor": _doctor, "git": _git}[asked.command]
     try:
         return command(asked)
     except (ConfigProblem, JoinProblem, RootTaken, BadPolicy, HandProblem) as problem:
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     running.add_argument("--log-format", choices=["console", "json"])
 
+    examining = commands.add_parser("doctor", parents=[shared], help="do each real action once, and say what works")
+    examining.add_argument("--repo", default="", metavar="SLUG", help="clone this one, and rehearse a push to it")
     commands.add_parser("status", parents=[shared], help="show what is set up here and what is in hand")
     _add_git(
         commands.add_parser("git", help="do by hand, in your own checkout, what an attempt does by itself"), shared
@@ -139,6 +141,29 @@ def _say_status(settings: Config, root: Path, level: Level) -> None:
     for entry in Journal(root).load():
         what = f"{entry.state}, waits for the hub" if entry.report else entry.state
         _say(f"  attempt  {entry.attempt} of task {entry.task}: {what}")
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    logs.configure(level="ERROR", form="console")
+    root = config.choose(asked.name, asked.root)
+    return asyncio.run(_examine(config.load(root), root, asked.repo))
+
+
+async def _examine(settings: Config, root: Path, repo: str) -> int:
+    from sidecar import doctor
+
+    failed = 0
+    async for finding in doctor.examine(settings, root, repo=repo):
+        failed += not finding.works
+        _say(f"{'ok    ' if finding.works else 'FAILED'}  {finding.name}: {finding.detail}")
+        if finding.repair and not finding.works:
+            _say(f"        repair: {finding.repair}")
+    if not repo:
+        _say("        clone and push were not tried: name a repository with --repo")
+    if not settings.models and not settings.commands:
+        _say("        no models: tasks in words go to other machines")
+    _say(f"{failed} of these do not work." if failed else "All of it works.")
+    return 1 if failed else 0
 
 
 def _git(asked: argparse.Namespace) -> int:

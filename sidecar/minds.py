@@ -78,7 +78,7 @@ def mind(thinker: Thinker) -> Mind:
     both: list[Dialect] = [Native(), Fenced()] if thinker.dialect == "native" else [Fenced(), Native()]
     manner = Manner(
         dialects=both if local else both[:1],
-        answer_tokens=min(thinker.answer_tokens, thinker.context // 2),
+        answer_tokens=min(thinker.answer_tokens, thinker.context // 4),
         temperature=thinker.temperature if thinker.temperature is not None or not local else WARMEST,
     )
     return Mind(name=thinker.model, connect=lambda: model(thinker), manner=manner)

@@ -13,7 +13,7 @@ import structlog
 from sidecar.agent import limits
 from sidecar.agent.context import Context
 from sidecar.agent.dialects.base import Dialect, Reading
-from sidecar.agent.endings import ContextFull, FormatError, ModelFailed
+from sidecar.agent.endings import ContextFull, Ending, FormatError, ModelFailed
 from sidecar.agent.faults import CutOff, ModelFault
 from sidecar.agent.limits import Limits, Spent
 from sidecar.agent.models.base import Model
@@ -118,7 +118,7 @@ class Asker:
                 reply = await self._paid_for(request)
         except TimeoutError:  # nobody says what it took, but it was not nothing
             self._spent.add(self._worst(request))
-            raise _over(self._bounds) from None
+            raise _over(self._bounds, heard=self._spent.steps > 0) from None
         self._spent.steps += 1
         self._spent.add(reply.usage)
         self.context.learn(request, reply.usage)
@@ -216,7 +216,9 @@ def _unended(reply: Reply, reading: Reading) -> str:
     return CutOff.advice if reply.stop == "length" and not reading.calls else ""
 
 
-def _over(bounds: Limits) -> Exception:
+def _over(bounds: Limits, *, heard: bool) -> Ending:
+    """Time ran out during a call. Of a model that was never `heard` nothing is known: its endpoint is to blame."""
     ending = limits.check(bounds, Spent(), bounds.seconds)
     assert ending is not None
+    ending.blame = "capability" if heard else "infrastructure"
     return ending

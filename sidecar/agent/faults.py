@@ -163,6 +163,16 @@ class CutOff(ModelFault):
     )
 
 
+class Unparsed(ModelFault):
+    """The server could not parse its own model's call, and threw the answer away."""
+
+    code = "unparsed_call"
+    remedy = "different"
+    blame = "capability"
+    billed = True
+    advice = "Your tool call could not be parsed, so nothing was done. Make one call, and keep its arguments simple."
+
+
 class Declined(ModelFault):
     """The model refuses to do this (stop reason `refusal`)."""
 

@@ -14,6 +14,8 @@ from sidecar.agent.talk import Call, Observed, Said, Told, Turn
 from sidecar.agent.tools.base import Observation, Toolbox
 from sidecar.agent.watch import Watch
 
+MOST_CALLS = 20
+"""Of one answer; what comes after them was decided before anything of it could be seen."""
 NO_CALL = "You called no tool, so nothing was done. Call a tool, or call finish_task if the work is done."
 
 
@@ -61,7 +63,7 @@ class Loop:
 
     async def _step(self) -> None:
         answer = await self._asker.ask(self._turns)
-        calls = [self._named(call) for call in answer.reading.calls]
+        calls = [self._named(call) for call in answer.reading.calls[:MOST_CALLS]]
         self._turns.append(Said(reply=answer.reply, calls=tuple(calls)))
         self._number += 1
         used: list[Used] = []

@@ -53,7 +53,7 @@ def test_a_local_model_is_asked_coolly_unless_its_settings_say_otherwise(given, 
     assert used == minds.mind(LOCAL.model_copy(update={"temperature": given})).manner.temperature
 
 
-@pytest.mark.parametrize(("context", "answer"), [(2_048, 1_024), (8_192, 4_096), (131_072, 4_096)])
+@pytest.mark.parametrize(("context", "answer"), [(2_048, 512), (8_192, 2_048), (131_072, 4_096)])
 def test_an_answer_never_takes_more_than_half_of_the_context(context, answer):
     assert answer == minds.mind(LOCAL.model_copy(update={"context": context})).manner.answer_tokens
 

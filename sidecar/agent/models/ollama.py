@@ -42,6 +42,7 @@ _CERTAINLY_CUT = 0.4
 _ROOM = 32  # tokens by which a server may stop short of a full context
 
 _STRICT_SINCE = (0, 12, 6)
+_UNPARSED = re.compile(r"(?:error |failed to )?pars(?:e|ing) (?:the )?tool calls?", re.IGNORECASE)
 _NOT_THE_WINDOW = re.compile(r"context (?:cancell?ed|deadline exceeded)|(?:create|initiali[sz]e|init|new)[\w ]*context")
 
 
@@ -526,6 +527,8 @@ def _status_fault(status: int, text: str, retry_after: float | None) -> faults.M
 
 
 def _server_fault(message: str) -> faults.ModelFault:
+    if _UNPARSED.search(message):
+        return faults.Unparsed(message)
     return faults.ContextOverflow(message) if _is_about_the_context(message) else faults.ServerError(message)
 
 

@@ -457,13 +457,14 @@ async def test_time_runs_out_during_a_call_which_is_cancelled_and_counted(monkey
     monkeypatch.setattr("sidecar.agent.asking.asyncio.timeout", at_once)
     spent, purse = Spent(), Purse()
 
-    with pytest.raises(OutOfTime):
+    with pytest.raises(OutOfTime) as over:
         await asker(Scripted(forever), elapsed=lambda: 500.0, spent=spent, purse=purse).ask(task())
 
     assert [100.0] == given
     assert cancelled.is_set()
     assert (1, 0, False) == (spent.calls, spent.steps, spent.usage.measured)
     assert ("end", spent.usage) == purse.told[-1]
+    assert "infrastructure" == over.value.blame  # of a model that never answered nothing else is known
 
 
 async def test_being_cancelled_during_a_call_leaves_it_in_the_book():

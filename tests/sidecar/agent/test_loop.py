@@ -11,7 +11,7 @@ from sidecar.agent.asking import Answer
 from sidecar.agent.context import Context
 from sidecar.agent.dialects.base import Reading
 from sidecar.agent.endings import Finished, OutOfSteps, Stuck
-from sidecar.agent.loop import NO_CALL, Loop
+from sidecar.agent.loop import MOST_CALLS, NO_CALL, Loop
 from sidecar.agent.talk import Call, Observed, Reply, Said, Told
 from sidecar.agent.tools.base import Observation
 
@@ -72,6 +72,14 @@ async def run(*script, **seen):
 
     ending = await Loop(answers, box, kept).run("Mend app.py.")  # type: ignore[arg-type]
     return ending, answers, box, steps
+
+
+async def test_of_a_flood_of_calls_only_the_first_are_carried_out():
+    ending, _, box, steps = await run([call(path=f"{number}.py") for number in range(MOST_CALLS + 30)], [FINISH])
+
+    assert MOST_CALLS + 1 == len(box.used)
+    assert MOST_CALLS == len(steps[0].used)
+    assert isinstance(ending, Finished)
 
 
 def told(answers):

@@ -871,3 +871,10 @@ async def test_serving_does_not_wait_for_a_player_that_is_never_done():
     with pytest.raises(faults.Unreachable):
         await asking
     await client.close()
+
+
+async def test_a_call_that_the_server_could_not_parse_is_the_models_doing_and_is_asked_for_otherwise(ask):
+    with pytest.raises(faults.Unparsed) as caught:
+        await ask(Fault(name="status", status=500, error="error parsing tool call: raw='{\"path\":', err=unexpected"))
+
+    assert ("different", "capability") == (caught.value.remedy, caught.value.blame)
