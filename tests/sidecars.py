@@ -41,6 +41,12 @@ class Sidecar:
         assert done.returncode == 0, done.stdout + done.stderr
         return self
 
+    def says(self, *arguments: str) -> tuple[int, str]:
+        """Run another command of the sidecar's: its exit code, and what it printed."""
+        command = self._command(*arguments, "--name", self.name)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
     def limit(self, **seconds: float) -> None:
         """Set bounds of its configuration, such as `drain_seconds`; heard at the next start."""
         root = config.root_of(self.name, self.root)

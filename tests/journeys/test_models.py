@@ -210,6 +210,42 @@ def _statuses(hub: Hub, task: int, wanted: list[str]) -> Callable[[], bool]:
     return lambda: wanted == [charge["status"] for charge in ledger(hub, task)["charges"]]
 
 
+def test_the_doctor_does_each_real_action_once(upstream: Upstream, crew: list[Sidecar]) -> None:
+    ada, bob = crew
+    for one in (ada, bob):
+        code, said = one.says("doctor", "--repo", upstream.slug)
+
+        assert 0 == code, said
+        for name in ("git", "hub", "token", "sandboxed command", "clone", "push (dry run)", "model "):
+            assert f"ok      {name}" in said
+
+
+def test_the_doctor_names_what_does_not_work_and_what_repairs_it(
+    providers: Providers, crew: list[Sidecar], tmp_path: Path
+) -> None:
+    ada = crew[0]
+    known = ada.root / "ada" / "config.json"
+    settings = json.loads(known.read_text())
+    settings["models"][0]["model"] = "gone:latest"
+    settings |= {"token": settings["token"][:-6] + "AAAAAA", "commands": [{"name": "cli", "argv": ["no-such-cli"]}]}
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "ada" / "config.json").chmod(0o600)
+    code, said = ada.says("doctor", "--root", str(tmp_path), "--repo", "no-such-repo")
+
+    assert 1 == code
+    for line in (
+        "FAILED  token: The hub does not take it (HTTP 401).",
+        "repair: agentcom-sidecar join",
+        "FAILED  clone: ",
+        "FAILED  model gone:latest: model_missing",
+        "repair: ollama pull gone:latest",
+        "FAILED  command cli: ",
+        "4 of these do not work.",
+    ):
+        assert line in said, said
+
+
 def test_when_an_endpoint_dies_in_the_middle_the_chain_moves_on(
     hub: Hub, upstream: Upstream, providers: Providers
 ) -> None:
