@@ -69,6 +69,7 @@ class Scene:
         made = Agent.objects.create(name=name)
         shown = {
             "executors": ["shell", "verify"],
+            "offers": [],
             "capabilities": list(capabilities),
             "sandbox": "bubblewrap",
             "sandbox_detail": "",

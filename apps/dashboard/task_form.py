@@ -85,9 +85,19 @@ class TaskForm(forms.Form):
     )
     max_attempts = forms.IntegerField(min_value=1, max_value=20, initial=3, label="Attempts")
     max_fixes = forms.IntegerField(
-        min_value=0, max_value=5, initial=0, label="Repairs", help_text="Runs after a failed check, in each attempt."
+        min_value=0,
+        max_value=5,
+        required=False,
+        label="Repairs",
+        help_text="Runs after a failed check, in each attempt. Empty: none for a command, a few for a model.",
     )
-    timeout_seconds = forms.IntegerField(min_value=1, max_value=86_400, initial=600, label="Time limit (s)")
+    timeout_seconds = forms.IntegerField(
+        min_value=1,
+        max_value=86_400,
+        required=False,
+        label="Time limit (s)",
+        help_text="Empty: 600 for a command, 1800 for a model.",
+    )
 
     def submission(self, checks: Iterable[Mapping[str, Any]]) -> Submission:
         """What `apps.tasks.actions.submit` takes."""
@@ -106,7 +116,7 @@ class TaskForm(forms.Form):
             ],
             max_attempts=data["max_attempts"],
             max_fixes=data["max_fixes"],
-            timeout_seconds=float(data["timeout_seconds"]),
+            timeout_seconds=data["timeout_seconds"],
         )
 
 

@@ -93,6 +93,20 @@ def task_page(request: HttpRequest, pk: int, refused: Refused | None = None) -> 
     return render(request, "task.html", context)
 
 
+@require_safe
+def attempt(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/attempts/<id>`: how a model went about it, step by step."""
+    found = get_object_or_404(Attempt.objects.select_related("agent", "task", "trajectory"), pk=pk)
+    context = {
+        "attempt": found,
+        "task": found.task,
+        "steps": found.trajectory.steps if hasattr(found, "trajectory") else [],
+        "watch": found.task.group,
+        "here": reverse("attempt", args=[pk]),
+    }
+    return render(request, "attempt.html", context)
+
+
 def _history(task: Task) -> list[Event]:
     newest = Event.objects.filter(subject=f"task/{task.pk}").order_by("-id")[:HISTORY_SHOWN]
     return list(newest)

@@ -9,7 +9,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from apps.dashboard import agents, dead, overview, people, pull_actions, pulls, repos, task_actions, tasks
+from apps.dashboard import agents, dead, overview, people, pull_actions, pulls, repos, spending, task_actions, tasks
 from apps.dashboard.access import operators_only
 
 
@@ -31,6 +31,7 @@ PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "tasks": ("tasks", tasks.tasks),
     "task_new": ("tasks/new", tasks.task_new),
     "task": ("tasks/<id:pk>", tasks.task),
+    "attempt": ("attempts/<id:pk>", tasks.attempt),
     "task_act": ("tasks/<id:pk>/<slug:verb>", task_actions.task_act),
     "dead": ("dead", dead.dead),
     "pulls": ("pulls", pulls.pulls),
@@ -39,6 +40,7 @@ PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "agents": ("agents", agents.agents),
     "agent_act": ("agents/<id:pk>/<slug:verb>", agents.agent_act),
     "enrolment_code": ("agents/code", agents.enrolment_code),
+    "spending": ("spending", spending.spending),
     "repos": ("repos", repos.repos),
     "repo_act": ("repos/<id:pk>/<slug:verb>", repos.repo_act),
 }

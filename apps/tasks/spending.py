@@ -17,6 +17,8 @@ from apps.tasks.matching import Offer
 from apps.tasks.models import Attempt, Task
 
 PURPOSE = "execute"
+ALLOWANCE = "attempt-"
+"""What the key of an attempt's allowance begins with; its number follows."""
 FREE_EXECUTORS = frozenset({"command"})
 """What they spend they spend by themselves; the ledger cannot see it."""
 LATE = timedelta(hours=1)
@@ -90,4 +92,4 @@ def release(attempt: int) -> None:
 
 
 def _key(attempt: int) -> str:
-    return f"attempt-{attempt}"
+    return f"{ALLOWANCE}{attempt}"

@@ -103,7 +103,7 @@ def test_the_admin_lives_under_the_same_policy(hub: Hub, page):
     assert [] == page.wrong
 
 
-@pytest.mark.parametrize("path", ["", "tasks", "tasks/new", "pulls", "dead", "agents", "repos"])
+@pytest.mark.parametrize("path", ["", "tasks", "tasks/new", "pulls", "dead", "agents", "spending", "repos"])
 def test_pages_fit_a_phone_and_break_no_policy(hub: Hub, page, path):
     hub.submit(
         title="A title that is rather long and holds averyveryverylongwordwithoutanyspacesinitatallwhichwouldoverflow"

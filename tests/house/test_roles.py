@@ -49,6 +49,7 @@ API: Mapping[str, Mapping[str, str]] = {
     "POST api/tasks/<int:pk>/retry": WRITE,
     "GET api/tasks/<int:pk>/history": READ,
     "GET api/tasks/<int:pk>/progress": READ,
+    "GET api/tasks/<int:pk>/trajectory": READ,
     "POST api/tasks/<int:pk>/prerequisites": WRITE,
     "DELETE api/tasks/<int:pk>/prerequisites/<int:prerequisite>": WRITE,
     "GET api/agents": READ,
@@ -91,6 +92,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
     "tasks/new": OPERATORS,
     "tasks/<id:pk>": OPERATORS,
     "tasks/<id:pk>/<slug:verb>": OPERATORS,
+    "attempts/<id:pk>": OPERATORS,
     "dead": OPERATORS,
     "pulls": OPERATORS,
     "pulls/<id:pk>": OPERATORS,
@@ -98,6 +100,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
     "agents": OPERATORS,
     "agents/<id:pk>/<slug:verb>": OPERATORS,
     "agents/code": OPERATORS,
+    "spending": OPERATORS,
     "repos": OPERATORS,
     "repos/<id:pk>/<slug:verb>": OPERATORS,
 }

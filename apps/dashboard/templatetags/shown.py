@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.dashboard import counting
-from apps.tasks.models import Lane
+from apps.dashboard import counting, spending
+from apps.ledger import pricing
+from apps.tasks.models import Lane, Task
 from apps.tasks.verdict import name_of
 
 register = template.Library()
@@ -63,6 +65,35 @@ def tone(status: str) -> str:
 def words(status: str) -> str:
     """A status as people read it."""
     return WORDS.get(str(status), str(status).replace("_", " "))
+
+
+@register.filter
+def tokens(by_class: Mapping[str, int]) -> str:
+    """Tokens by class in a few words: read, written, and how much of what was read came from a cache."""
+    cached = by_class.get("cache_read", 0)
+    read = cached + sum(by_class.get(name, 0) for name in ("input", "cache_write_5m", "cache_write_1h"))
+    from_cache = f" ({cached:,} cached)" if cached else ""
+    return f"{read:,} tokens in{from_cache}, {by_class.get('output', 0):,} out"
+
+
+@register.filter
+def json_lines(text: str) -> str:
+    """JSON as people read it: a line for each field, texts with their own lines. What is cut stays as it is."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(fields, dict):
+        return text
+    return "\n".join(f"{name}: {_plainly(value)}" for name, value in fields.items())
+
+
+def _plainly(value: object) -> str:
+    if isinstance(value, str):
+        return f"\n{value}" if "\n" in value else value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "".join(f"\n{one}" for one in value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 @register.simple_tag
@@ -186,3 +217,34 @@ def waiting_for_you() -> dict[str, counting.Count]:
         "pulls": counting.capped(counting.waiting_pulls(), 99),
         "dead": counting.capped(counting.dead_letter(), 99),
     }
+
+
+@register.filter
+def dollars(micro: Any) -> str:
+    """Micro-USD as money, none of it rounded away."""
+    return pricing.dollars(int(micro or 0))
+
+
+@register.filter
+def count(number: Any) -> str:
+    """A whole number with its thousands apart."""
+    return f"{int(number or 0):,}"
+
+
+@register.filter
+def speed(tokens_per_second: Any) -> str:
+    """Tokens a second as `41.5`, or `120` where the rest says nothing."""
+    rate = float(tokens_per_second or 0)
+    return f"{rate:.1f}" if rate < 100 else f"{rate:,.0f}"
+
+
+@register.simple_tag
+def costs_of(task: Task) -> spending.Costs:
+    """What a task and its attempts have cost, as the ledger has it."""
+    return spending.costs_of(task)
+
+
+@register.filter
+def of_attempt(costs: spending.Costs, attempt: int) -> spending.Spent | None:
+    """What one attempt cost; None when it made no call that the ledger knows."""
+    return costs.attempts.get(attempt)
