@@ -12,7 +12,7 @@ CHECK_DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/test
 CHECK_REDIS_URL ?= redis://127.0.0.1:6379/5
 
 .DEFAULT_GOAL := help
-.PHONY: help hub dev demo run test check lint bench lock format screenshots
+.PHONY: help hub dev demo run test check lint bench eval lock format screenshots
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ check: lint  ## everything a change must pass: lint, tests on SQLite, tests on P
 
 bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they answer (docs/bench.md)
 	@$(VENV)/python -m tests.bench $(ARGS)
+
+eval: dev  ## tasks in words through everything, and cheats that must be caught (TASKS=a,b MODEL=name; docs/eval.md)
+	@$(VENV)/python -m tests.eval $(ARGS)
 
 lock: dev  ## resolve requirements/*.in anew into the locks (needs uv)
 	@for part in sidecar hub dev; do \

@@ -1,0 +1,101 @@
+"""The server of the scripted players: an Ollama without a model, who plays a part by the end of the task's title."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from apps.demo import player as demo
+from apps.demo.ollama import NAME, Answer, Asked, OllamaServer, listening
+from apps.demo.player import Act, Acting, Seen
+from tests.eval.acting import Part
+from tests.eval.casts import CASTS
+from tests.eval.tasks import TAG, every
+
+MODEL = NAME
+ORACLE = "oracle"
+
+
+def play(asked: Asked) -> Answer:
+    """The next answer of whoever plays here; the trial of a sidecar is passed as the demonstration's player does."""
+    first = next(str(message["content"]) for message in asked.messages if message["role"] == "user")
+    part = part_of(first)
+    if part is None:
+        return demo.play(asked)
+    observed = [_parsed(str(message["content"])) for message in asked.messages if message["role"] == "tool"]
+    act = _next(part(first), observed)
+    return Answer(text=act.words, calls=[{"name": act.tool, "arguments": dict(act.arguments)}], piece=200)
+
+
+def part_of(task: str) -> Part | None:
+    """Who plays: the one whom the title's end names, or the oracle of the task of that title; None for no task here."""
+    title = task.partition("\n")[0]
+    if found := TAG.search(title):
+        return named(found[1], found[2])
+    known = {f"# {one.title}": one.name for one in every()}
+    return CASTS[known[title]].oracle if title in known else None
+
+
+def named(task: str, player: str) -> Part:
+    """`oracle`, or the number of a cheat, counted from 1."""
+    cast = CASTS[task]
+    return cast.oracle if player == ORACLE else cast.cheats[int(player) - 1].part
+
+
+def _next(acting: Acting, observed: Sequence[Seen]) -> Act:
+    """The talk is gone through anew each time, so that the server remembers nothing."""
+    try:
+        act = next(acting)
+        for seen in observed:
+            act = acting.send(seen)
+    except StopIteration as over:
+        return Act("finish_task", {"summary": str(over.value)})
+    return act
+
+
+def _parsed(content: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(content)
+    except ValueError:  # shortened to a line
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def players() -> Iterator[OllamaServer]:
+    """The server, in a thread of its own, until the block ends; AssertionError when it was sent what it must not be."""
+    server = OllamaServer(player=play)
+    loop = asyncio.new_event_loop()
+    up: Future[None] = Future()
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        async with listening(server):
+            up.set_result(None)
+            await over.wait()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except Exception as problem:  # the one who waits for `up` has to hear of it
+            if up.done():
+                raise
+            up.set_exception(problem)
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run, name="players", daemon=True)
+    thread.start()
+    up.result(30)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(30)
+    wrong = sorted({re.sub(r"\d+", "n", one) for one in server.violations})
+    assert not wrong, f"a sidecar sent what it must not: {wrong}"
