@@ -271,7 +271,7 @@ class _String:
 
     def escape(self) -> str:
         letter = self.text[self.at + 1 : self.at + 2]
-        self.at += 2
+        self.at += 1 + len(letter)  # a backslash may be the last thing there is
         if letter in {self.quote, '"'}:
             return letter
         self.escaped = True
