@@ -17,6 +17,7 @@ from typing import Any, assert_never
 import structlog
 
 from sidecar import __version__, minds
+from sidecar.bench import Bench
 from sidecar.callbook import CallBook
 from sidecar.config import Config
 from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Start, Stop
@@ -30,7 +31,7 @@ from sidecar.session import Session
 from sidecar.wire import VERSION
 from sidecar.wire.messages import CallsSettled, Frame, Hello, TaskAssign, TaskReleased, Terminal
 from sidecar.wire.nouns import Error, ModelOffer, Sandbox, Step
-from sidecar.work import VERIFY, Bench, forget_remains, perform, salvage_kept
+from sidecar.work import VERIFY, forget_remains, perform, salvage_kept
 
 logger = structlog.get_logger(__name__)
 

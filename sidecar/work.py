@@ -9,32 +9,33 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from sidecar import executors, publish
+from sidecar import publish
 from sidecar.agent.purse import Free, Kept, Purse
-from sidecar.callbook import CallBook
-from sidecar.config import Bounds
-from sidecar.executors import Execution, Executor, Job, Sandbox
+from sidecar.bench import Bench, Room
+from sidecar.executors import Execution, Job
 from sidecar.executors.base import StepKind
 from sidecar.git import BadName, GitFailed, Remote
 from sidecar.patience import patiently
 from sidecar.publish import NoChange, NotPublished, Pushed
 from sidecar.salvage import pending, salvage
-from sidecar.sandbox import BadPolicy, Limits, Policy, Unavailable
+from sidecar.sandbox import BadPolicy, Unavailable
 from sidecar.verify import verify
 from sidecar.wire.messages import TaskAssign, TaskCompleted, TaskFailed, TaskReleased, Terminal
-from sidecar.wire.nouns import CheckResult, DiffStat, Error, Previous, Report, Result, Step
+from sidecar.wire.nouns import CheckResult, CheckStatus, DiffStat, Error, Previous, Report, Result, Step
 from sidecar.workspace import Workspace, WorkspaceFailed, discard
 
 logger = structlog.get_logger(__name__)
 
 VERIFY = "verify"
+RUNNING = frozenset({"command_succeeds", "tests_pass"})
+"""Checks that run something; the others look at the change itself."""
 """What an assignment may ask for beside an executor: only the checks, on a fresh checkout."""
 SLACK_SECONDS = 10.0
 """How much later than the executor's own deadline the whole attempt is cut off, so that its output is not lost."""
@@ -43,40 +44,6 @@ REPORTS = 20
 TRAJECTORY = 100
 
 Tell = Callable[[Iterable[Step]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """Where this machine works, and with what: the sidecar's root, its hub, and how commands are confined."""
-
-    root: Path
-    hub: str
-    token: str = field(repr=False)
-    policy: Policy
-    bounds: Bounds
-    executors: Mapping[str, Executor] = field(default_factory=lambda: executors.EXECUTORS)
-    book: CallBook | None = None
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """The operator's policy and limits, for executors and checks."""
-        limits = Limits(
-            memory_bytes=self.bounds.memory_bytes,
-            processes=self.bounds.processes,
-            file_bytes=self.bounds.file_bytes,
-        )
-        return Sandbox(policy=self.policy, limits=limits)
-
-
-@dataclass(frozen=True)
-class Room:
-    """An empty directory, for a task without a repository."""
-
-    tree: Path
-
-    async def snapshot_diff(self) -> str:
-        """Nothing to compare with."""
-        return ""
 
 
 class Ended(Exception):
@@ -285,7 +252,27 @@ class Attempt:
             commit=self._assign.commit,
             told=self._checked,
         )
+        if self._assign.guard and report.status == "pass":
+            report = report.model_copy(update={"as_before": await self._as_before(workspace)})
         self._reports.append(report)
+
+    async def _as_before(self, workspace: Workspace) -> CheckStatus:
+        """How the checks end when the guarded files are as the base has them, whatever the work made of them."""
+        self._phase("checking with the tests as they were")
+        try:
+            await workspace.put_back(self._assign.guard, self._assign.base)
+        except (GitFailed, OSError) as problem:
+            self._note(f"the tests as they were cannot be put back: {problem}")
+            return "error"
+        report = await verify(
+            [check for check in self._assign.checks if check.type in RUNNING],
+            tree=workspace.tree,
+            sandbox=self._bench.sandbox,
+            workspace=workspace,
+            base=self._assign.base,
+            told=self._checked,
+        )
+        return report.status
 
     async def _known_base(self, workspace: Workspace) -> str:
         if self._assign.base and await workspace.git.commit_of(self._assign.base) is None:

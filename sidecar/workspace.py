@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,14 @@ class Workspace:
             await self.git.run("read-tree", "--reset", "-u", self.base)
             return False
         return True
+
+    async def put_back(self, paths: Sequence[str], commit: str) -> None:
+        """Make these files as `commit` has them, whatever became of them. Raises GitFailed."""
+        names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        await self.git.run(
+            "checkout", "--quiet", commit, "--pathspec-from-file=-", "--pathspec-file-nul",
+            stdin=names, env={"GIT_LITERAL_PATHSPECS": "1"},
+        )  # fmt: skip
 
     async def snapshot(self) -> str:
         """The hash of the tree as it stands, `.gitignore` honoured. Raises NotAWork, GitFailed."""

@@ -108,7 +108,7 @@ def standing(pull: PullRequest, *, fresh: bool = False) -> Standing:
     conflict, blocked = pull.conflict, bool(pull.stats.get("blocked", True))
     if fresh:
         seen = scrutiny.look(pull.repo, pull.base_branch, pull.head)
-        now = scrutiny.columns(seen, pull.task, pull.repo, proven.status if proven else None)
+        now = scrutiny.columns(seen, pull.task, pull.repo, proven)
         conflict, blocked = now["conflict"], now["stats"]["blocked"]
     return Standing(
         status=pull.status,

@@ -35,6 +35,7 @@ LOCKFILES = frozenset(
 )  # fmt: skip
 _REQUIREMENTS = re.compile(r"(?i)(?:^|/)requirements(?:/[^/]*|[^/]*)\.(?:txt|in)$")
 _EXECUTABLE = "100755"
+_INTERPRETERS = frozenset({"sh", "bash", "python", "python3", "node", "ruby", "perl", "env"})
 
 
 class Verification(StrEnum):
@@ -88,11 +89,15 @@ def assess(
     findings: Sequence[Finding] | None,
     settings: Settings | None = None,
     protected: Sequence[str] = (),
+    broken_tests: Sequence[str] = (),
+    run_by_checks: Sequence[str] = (),
 ) -> Risk:
     """The risk of a difference.
 
     `declared` are the paths the task was about (empty: it did not say), `protected` the repository's own additions,
     `tests_exist` whether the tree has tests. None for facts, findings or tests means that they could not be had.
+    `broken_tests` are tests that the change alters, when the checks do not pass with them as they were;
+    `run_by_checks` the commands of the task's own checks.
     """
     rules = settings or Settings()
     if facts is None:
@@ -105,6 +110,8 @@ def assess(
         *_kinds(facts.files),
         *_drift(facts.files, declared),
         *_findings(findings),
+        *_tests_before(broken_tests),
+        *_own_checks(facts.files, run_by_checks, declared),
     ]
     return _conclude(reasons)
 
@@ -197,6 +204,30 @@ def _drift(files: Iterable[FileChange], declared: Sequence[str]) -> Iterator[Rea
     ]
     if outside:
         yield Reason("scope_drift", f"Outside of what the task was about: {_list(outside)}.", HIGH)
+
+
+def _tests_before(paths: Sequence[str]) -> Iterator[Reason]:
+    if paths:
+        named = _join([shown(path) for path in paths])
+        yield Reason("tests_before", f"With these tests as they were, the checks do not pass: {named}.", HIGH)
+
+
+def _own_checks(files: Iterable[FileChange], commands: Sequence[str], declared: Sequence[str]) -> Iterator[Reason]:
+    """Who changes the program that judges the change can have it say anything."""
+    run = {program for command in commands for program in _programs(command)}
+    judges = [file for file in files if file.path in run and not any(matches(file.path, rule) for rule in declared)]
+    if judges:
+        yield Reason("own_checks", f"The task's checks run what is changed: {_list(judges)}.", HIGH)
+
+
+def _programs(command: str) -> Iterator[str]:
+    """The files that a command runs: the first word of each part of it, or the first argument of an interpreter."""
+    for part in re.split(r"[;&|()\n]+", command):
+        words = [word.strip("\"'") for word in part.split() if word != "!"]
+        if words and words[0].rsplit("/", 1)[-1] in _INTERPRETERS:
+            words = [word for word in words[1:] if not word.startswith("-")]
+        if words:
+            yield words[0].removeprefix("./")
 
 
 _FINDINGS = {

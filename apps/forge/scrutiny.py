@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.forge import risk
-from apps.forge.models import PullRequest
+from apps.forge.models import PullRequest, Verification
 from apps.repos import diff, findings, merge, mirror
 from apps.repos.diff import DiffFacts, visible
 from apps.repos.findings import Finding
@@ -18,6 +18,8 @@ from apps.repos.models import Repo
 from apps.tasks.models import Task
 
 MAX_FINDINGS = 200
+RUNNING = frozenset({"command_succeeds", "tests_pass"})
+"""Checks that run something, and so can be changed by changing what they run."""
 MAX_READ = 4 * 1024 * 1024
 
 
@@ -57,11 +59,14 @@ def _tests_exist(path: Path, commit: str) -> bool | None:
     return None if tree.truncated else False
 
 
-def columns(seen: Look, task: Task, repo: Repo, verification: str | None) -> dict[str, Any]:
-    """The fields of a PullRequest that follow from `seen` and the status of its latest verification."""
+def columns(seen: Look, task: Task, repo: Repo, proven: Verification | None) -> dict[str, Any]:
+    """The fields of a PullRequest that follow from `seen` and from its latest verification."""
+    before = str(proven.report.get("as_before", "")) if proven else ""
     judged = risk.assess(
         seen.facts,
-        verification=_known(verification, task),
+        verification=_known(proven.status if proven else None, task),
+        broken_tests=findings.tests_before(seen.facts) if before not in {"", "pass"} else (),
+        run_by_checks=[str(check.get("target", "")) for check in task.checks if check.get("type") in RUNNING],
         tests_exist=seen.tests_exist,
         task_tier=task.tier,
         declared=[hint["path"] for hint in task.file_hints],
@@ -92,7 +97,6 @@ def _known(status: str | None, task: Task) -> str:
     return status if status in set(risk.Verification) else risk.Verification.UNKNOWN
 
 
-def latest_status(pull: PullRequest, seen: Look) -> str | None:
-    """The status of the newest verification of exactly this head on this base, None when there is none."""
-    rows = pull.verifications.filter(base=seen.base, head=seen.head)
-    return rows.values_list("status", flat=True).first()
+def latest_of(pull: PullRequest, seen: Look) -> Verification | None:
+    """The newest verification of exactly this head on this base, None when there is none."""
+    return pull.verifications.filter(base=seen.base, head=seen.head).first()

@@ -18,6 +18,7 @@ from apps.forge.models import PullRequest, Verification
 from apps.forge.scrutiny import Look
 from apps.forge.staleness import outdate, watchers
 from apps.repos import merge, mirror
+from apps.repos.findings import tests_before
 from apps.repos.merge import Identity
 from apps.repos.trusted import git
 from apps.tasks.actions import Submission, submit
@@ -27,6 +28,7 @@ from apps.tasks.verdict import failing, summary
 
 HUB = Identity("AgentCom", "hub@agentcom.invalid")
 MAX_ATTEMPTS = 2
+LONGEST_PATH, MOST_GUARDED = 500, 200
 FOUND_IN_BASE = "The base branch holds this work already."
 
 
@@ -96,7 +98,7 @@ def _refresh(
         raise Stale("base_moved", "The base branch moved in this moment.")
     outdate(pull, base=seen.base, head=seen.head)
     known = _current(pull, seen)
-    fields = scrutiny.columns(seen, pull.task, pull.repo, known.status if known else None)
+    fields = scrutiny.columns(seen, pull.task, pull.repo, known)
     PullRequest.objects.filter(pk=pull.pk).update(**fields, merge_note="")
     if target is None or (known and not (again and known.status == VerificationStatus.FAILED)):
         return known
@@ -118,7 +120,7 @@ def _request(pull: PullRequest, seen: Look, target: tuple[str, str], by: str) ->
         checks=pull.task.checks,
         capabilities=pull.task.capabilities,
         avoid=pull.attempt.agent,
-        metadata={"pull_request": pull.pk, "verification": made.pk},
+        metadata={"pull_request": pull.pk, "verification": made.pk, "guard": _guard(seen)},
         max_attempts=MAX_ATTEMPTS,
         timeout_seconds=pull.task.timeout_seconds,
     )
@@ -126,6 +128,11 @@ def _request(pull: PullRequest, seen: Look, target: tuple[str, str], by: str) ->
     made.save(update_fields=["task"])
     record(Kind.PULL_VERIFYING, pull, tell=watchers(pull), actor=by, verification=made.pk, task=made.task.pk)
     return made
+
+
+def _guard(seen: Look) -> list[str]:
+    """The tests that the work has changed: the checks are repeated with them as they were, too."""
+    return [path for path in tests_before(seen.facts) if len(path) <= LONGEST_PATH][:MOST_GUARDED]
 
 
 def verify(pull: PullRequest, *, by: str) -> Verification:
@@ -194,5 +201,5 @@ def reassess(pull_id: int) -> None:
     if pull.is_final or landed(pull):
         return
     seen = scrutiny.look(pull.repo, pull.base_branch, pull.head)
-    fields = scrutiny.columns(seen, pull.task, pull.repo, scrutiny.latest_status(pull, seen))
+    fields = scrutiny.columns(seen, pull.task, pull.repo, scrutiny.latest_of(pull, seen))
     PullRequest.objects.filter(pk=pull.pk, head=seen.head, base=seen.base).update(**fields)

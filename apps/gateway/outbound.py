@@ -78,7 +78,7 @@ _TOLD_OF_TASK = [
     f"task__{field}"
     for field in (
         *("title", "description", "command", "executor", "tier", "checks", "success_criteria", "file_hints", "remarks"),
-        *("max_fixes", "timeout_seconds", "start", "commit", "base"),
+        *("max_fixes", "timeout_seconds", "start", "commit", "base", "metadata"),
     )
 ]
 _TOLD_OF_REPO = ["task__repo__slug", "task__repo__default_branch"]
@@ -121,6 +121,7 @@ def assignment(attempt: Attempt) -> messages.TaskAssign:
         commit=task.commit,
         base=task.base,
         resume=_left_behind(task, attempt) if attempt.model and attempt.generation > 1 else "",
+        guard=task.metadata.get("guard", []),
         identity=nouns.Identity(name=attempt.agent.name, email=f"{attempt.agent.name}@agentcom.invalid"),
     )
 

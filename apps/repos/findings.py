@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -115,7 +116,7 @@ def _about_path(change: FileChange) -> Iterator[Finding]:
     names = [name for name in (change.old_path, change.path) if name]
     if any(is_hidden(character) for character in change.path):
         yield Finding(HIDDEN_CHARACTER, change.path, "The name holds characters that cannot be seen or reorder others.")
-    if any(_RUNS.search(name) for name in names):
+    if any(_RUNS.search(name) for name in names) or (change.status == "A" and _hides_a_library(change.path)):
         yield Finding(
             RUNS_ELSEWHERE, change.path, "The file decides what runs when the project is built, tested or used."
         )
@@ -124,9 +125,25 @@ def _about_path(change: FileChange) -> Iterator[Finding]:
         yield Finding(TEST_DELETED, change.path, "A test file is gone.")
 
 
+def _hides_a_library(path: str) -> bool:
+    """A module at the top with the name of one of Python's own is imported in its place, by test runners as well."""
+    top, _, rest = path.partition("/")
+    stem = top.removesuffix(".py")
+    return stem in sys.stdlib_module_names and (top.endswith(".py") or rest == "__init__.py")
+
+
 def is_test(path: str) -> bool:
     """Whether the path looks like a test or what tests share."""
     return _TEST_PATH.search(path) is not None
+
+
+def tests_before(facts: DiffFacts) -> list[str]:
+    """The test files of the base that the change alters, moves or takes away, by the names they have there."""
+    return [
+        change.old_path or change.path
+        for change in facts.files
+        if change.status != "A" and is_test(change.old_path or change.path)
+    ]
 
 
 def _secrets(path: str, added: Iterable[tuple[int | None, str]]) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ from sidecar.wire.nouns import (
     Text64,
     Text100,
     Text200,
+    Text500,
     Verdict,
     Word,
 )
@@ -183,7 +184,8 @@ class TaskAssign(AboutAttempt):
     `executor` names how: `shell` runs `brief.command`; `verify` checks `commit` out afresh and only runs the checks; an
     executor of models lets `model` work at it for at most `max_steps` answers and within its `allowance`.
     `start` is the branch to begin from (the default branch when empty); `branch` is the only one you may push. `resume`
-    is what an earlier attempt left behind: its changes are work to go on with, if they still fit.
+    is what an earlier attempt left behind: its changes are work to go on with, if they still fit. `guard` names files
+    of `base` (tests that the work has changed) with which a verification repeats its checks once more.
     A failing check re-runs the work at most `max_fixes` times before the attempt fails.
     """
 
@@ -204,6 +206,7 @@ class TaskAssign(AboutAttempt):
     commit: Sha | Literal[""] = ""
     base: Sha | Literal[""] = ""
     resume: Sha | Literal[""] = ""
+    guard: list[Text500] = Field(default_factory=list, max_length=200)
     identity: Identity
 
 

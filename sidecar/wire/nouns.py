@@ -72,7 +72,8 @@ class Report(Noun):
     """One run of all checks of a task, bound to the commit and tree it looked at.
 
     `status` is the worst of the checks (error over timeout over fail over pass). `base`, `commit` and `tree` are empty
-    for a task without a repository.
+    for a task without a repository. `as_before` is how the checks that run something ended with the guarded files put
+    back as the base has them; empty when nothing was guarded.
     """
 
     status: CheckStatus
@@ -82,6 +83,7 @@ class Report(Noun):
     tree: Sha | Literal[""] = ""
     sandbox: Word = "none"
     duration_ms: Count = 0
+    as_before: CheckStatus | Literal[""] = ""
 
 
 class DiffStat(Noun):

@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 
+from sidecar.bench import Bench
 from sidecar.config import Bounds
 from sidecar.sandbox import Policy, detect
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief, Check, Identity, RepoRef, Step
-from sidecar.work import Bench, perform, salvage_kept
+from sidecar.work import perform, salvage_kept
 
 BRANCH = "agentcom/ada/1-fix"
 
@@ -208,6 +209,18 @@ async def test_a_verification_checks_exactly_the_commit_and_reports_what_it_find
     )
     assert ["pass", "fail"] == [check.status for check in report.reports[-1].checks]
     assert not (bench.root / "attempts" / "2").exists()
+
+
+@pytest.mark.parametrize(("wanted", "as_before"), [("grep 2 value.txt", "fail"), ("ls value.txt", "pass")])
+async def test_a_verification_tries_guarded_files_as_they_were_too(bench, hub, wanted, as_before):
+    done, _ = await do(bench, assign())
+    base = git("rev-parse", "trunk", cwd=hub / "git" / "sample.git")
+    asked = {"commit": done.result.commit, "base": base, "checks": [command(wanted)], "guard": ["value.txt"]}
+
+    report, _ = await do(bench, assign(executor="verify", attempt=2, branch="", **asked))
+
+    assert ("pass", as_before) == (report.reports[-1].status, report.reports[-1].as_before)
+    assert done.result.tree == report.reports[-1].tree
 
 
 async def test_stopping_the_work_leaves_no_process_and_keeps_the_tree_for_salvage(bench, hub, tmp_path):

@@ -222,3 +222,16 @@ async def test_what_does_not_fit_any_more_is_left_out_whole(left_behind, elsewhe
     assert not await workspace.resume("0" * 40, Remote(str(hub_repository)))
     assert not (workspace.tree / "new.txt").exists()
     assert not await workspace.differs()
+
+
+async def test_guarded_files_are_put_back_as_they_were_and_nothing_else_is(hub_repository, prepare, git):
+    workspace = await prepare()
+    (workspace.tree / "calc.py").unlink()
+    (workspace.tree / "new.txt").write_text("stays\n")
+
+    await workspace.put_back(["calc.py"], workspace.base)
+
+    assert git(hub_repository, "show", "trunk:calc.py") == (workspace.tree / "calc.py").read_text().rstrip("\n")
+    assert (workspace.tree / "new.txt").exists()
+    with pytest.raises(GitFailed):
+        await workspace.put_back([":(glob)**"], workspace.base)

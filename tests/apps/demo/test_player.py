@@ -16,11 +16,11 @@ from apps.demo.ollama import OllamaServer, listening
 from apps.demo.player import STRANGER, play
 from apps.demo.thinkers import thinker
 from sidecar import discover, minds
+from sidecar.bench import Room
 from sidecar.config import Thinker
 from sidecar.executors import Execution, Job, Sandbox
 from sidecar.sandbox import Policy
 from sidecar.wire.nouns import Brief, Check
-from sidecar.work import Room
 
 SANDBOX = Sandbox(policy=Policy(sandbox="off"))
 WORDS = {errand.key: errand for errand in ERRANDS if errand.words}

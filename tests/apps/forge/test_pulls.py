@@ -12,6 +12,7 @@ from apps.events.refused import Invalid, Refused, Stale
 from apps.forge import actions, jobs, merging, opening, scrutiny, verification
 from apps.forge.lifecycle import PullStatus, VerificationStatus
 from apps.forge.models import Comment, PullRequest, Verification
+from apps.forge.risk import HIGH, LOW
 from apps.repos import mirror
 from apps.tasks import actions as tasks
 from apps.tasks import attempts
@@ -120,6 +121,22 @@ def test_a_report_that_does_not_prove_it_refutes_it(workshop: Workshop, status: 
     assert VerificationStatus.FAILED == done.status
     assert done.note
     assert 3 == cast.fresh(pull).risk
+
+
+@pytest.mark.parametrize(("as_before", "risk"), [("", LOW), ("pass", LOW), ("fail", HIGH), ("error", HIGH)])
+def test_changed_tests_are_tried_as_they_were_and_what_breaks_is_a_risk(
+    workshop: Workshop, as_before: str, risk: int
+) -> None:
+    pull = workshop.opened({"tests/test_it.py": "assert True is True\n"}, tier="trivial")
+    asked = Verification.objects.get(pull=pull).task
+    assert asked is not None
+    workshop.verify(pull, as_before=as_before)
+
+    assert ["tests/test_it.py"] == asked.metadata["guard"]
+    assert (risk, risk == HIGH) == (
+        cast.fresh(pull).risk,
+        "tests_before" in [reason["code"] for reason in cast.fresh(pull).risk_reasons],
+    )
 
 
 def test_a_verification_that_nobody_can_run_counts_as_failed_and_can_be_asked_for_again(workshop: Workshop) -> None:

@@ -160,3 +160,29 @@ def test_the_thresholds_are_settings():
 )
 def test_a_rule_names_a_file_a_directory_or_a_pattern(path, rule, expected):
     assert expected == matches(path, rule)
+
+
+def test_tests_that_break_when_they_are_put_back_are_named():
+    risk = risk_of(change("tests/test_sum.py"), broken_tests=["tests/test_sum.py"])
+
+    assert HIGH == risk.tier
+    assert ["With these tests as they were, the checks do not pass: tests/test_sum.py."] == [
+        reason.sentence for reason in risk.reasons
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "flagged"),
+    [
+        ("sh check.sh", True),
+        ("./check.sh --all", True),
+        ("make x && python3 -B check.sh", True),
+        ("! bash 'check.sh'", True),
+        ("grep -q word check.sh", False),
+        ("python3 -m unittest", False),
+        ("sh other.sh check.sh", False),
+    ],
+)
+def test_who_changes_the_program_that_checks_is_flagged(command, flagged):
+    assert flagged is ("own_checks" in codes(risk_of(change("check.sh"), run_by_checks=[command])))
+    assert "own_checks" not in codes(risk_of(change("check.sh"), run_by_checks=[command], declared=["check.sh"]))

@@ -78,6 +78,35 @@ def test_random_keys_are_nearly_always_seen():
     assert seen.count(None) <= 4
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "hides"),
+    [
+        ("unittest.py", "A", True),
+        ("json/__init__.py", "A", True),
+        ("unittest.py", "M", False),
+        ("src/unittest.py", "A", False),
+        ("words.py", "A", False),
+        ("json/data.txt", "A", False),
+    ],
+)
+def test_a_new_module_in_the_place_of_pythons_own_is_found(path, status, hides):
+    assert hides is (findings.RUNS_ELSEWHERE in codes(path=path, status=status))
+
+
+def test_the_tests_of_the_base_are_those_that_were_there():
+    changes = (
+        FileChange("tests/test_new.py", "A"),
+        FileChange("tests/test_kept.py", "M"),
+        FileChange("tests/test_gone.py", "D"),
+        FileChange("elsewhere.py", "R", "tests/test_moved.py"),
+        FileChange("src/app.py", "M"),
+    )
+
+    before = findings.tests_before(DiffFacts("a" * 40, "b" * 40, changes))
+
+    assert ["tests/test_kept.py", "tests/test_gone.py", "tests/test_moved.py"] == before
+
+
 def test_a_secret_that_is_removed_is_no_finding():
     assert [] == codes(removed=["token = ghp_" + RANDOM])
 

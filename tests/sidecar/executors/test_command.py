@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from sidecar import minds
+from sidecar.bench import Bench
 from sidecar.config import AgentCommand, Bounds, Config
 from sidecar.executors import Job, Sandbox
 from sidecar.executors.command import Command, NotReady, Secrets, check, packed
 from sidecar.sandbox import Level, Limits, Policy
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief, Check, Identity, RepoRef
-from sidecar.work import Bench, perform, salvage_kept
+from sidecar.work import perform, salvage_kept
 
 BOTH = [pytest.param("bubblewrap", marks=pytest.mark.bwrap), "off"]
 SECRET = 'sk-canary-0123456789/+="quoted"-end'

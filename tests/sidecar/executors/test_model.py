@@ -14,6 +14,7 @@ from sidecar.agent.asking import Manner
 from sidecar.agent.dialects.native import Native
 from sidecar.agent.talk import RawCall, Reply
 from sidecar.agent.trajectory import read
+from sidecar.bench import Bench, Room
 from sidecar.callbook import CallBook
 from sidecar.config import Bounds, Thinker
 from sidecar.executors import Job, Sandbox
@@ -21,7 +22,7 @@ from sidecar.executors.model import Mind, Thinking
 from sidecar.sandbox import Policy
 from sidecar.wire import messages
 from sidecar.wire.nouns import Allowance, Brief, Check, Identity, RepoRef, Step
-from sidecar.work import Bench, Room, perform
+from sidecar.work import perform
 from tests.providers.ollama import NAME, Answer, Fault, OllamaServer, serving
 
 SANDBOX = Sandbox(policy=Policy(sandbox="off"))
