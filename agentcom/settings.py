@@ -218,8 +218,8 @@ RETRY_BACKOFF = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_SECONDS", de
 RETRY_BACKOFF_MAX = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_MAX_SECONDS", default=600))
 MAX_RECLAIMS = env.int("AGENTCOM_MAX_RECLAIMS", default=5)
 
-# How far a model may go in one run, by the tier of its task: answers. In all runs of an attempt: tokens. How often failing
-# checks go back to it within an attempt, when the task does not say.
+# How far a model may go in one run, by the tier of its task: answers. In all runs of an attempt: tokens. How often
+# failing checks go back to it within an attempt, when the task does not say.
 MODEL_STEPS = {
     "trivial": env.int("AGENTCOM_STEPS_TRIVIAL", default=5),
     "standard": env.int("AGENTCOM_STEPS_STANDARD", default=10),

@@ -33,10 +33,10 @@ class Sidecar:
     def _command(self, *arguments: str) -> list[str]:
         return [*self.prefix, sys.executable, "-m", "sidecar", *arguments]
 
-    def join(self) -> Sidecar:
+    def join(self, *options: str) -> Sidecar:
         """Enrol with a one-time code, as an operator's machine would."""
         code = self.hub.post("/api/agents/enrolment-codes", {"name": self.name})["code"]
-        command = self._command("join", self.hub.url, "--code", code, "--name", self.name)
+        command = self._command("join", self.hub.url, "--code", code, "--name", self.name, *options)
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return self

@@ -193,6 +193,17 @@ def sandbox_start(options: argparse.Namespace) -> None:
     print(f"  {'':<52} {middle - statistics.median(bare):8.1f} ms more than unconfined")
 
 
+def thinking_costs(redis_url: str, options: argparse.Namespace) -> None:
+    """What the house adds around a model."""
+    from tests.bench import thinking
+
+    print("\nmodels")
+    thinking.overhead()
+    thinking.loop(say, steps=100, runs=options.runs)
+    with hub_on("sqlite", redis_url) as (hub, _, _), tempfile.TemporaryDirectory() as directory:
+        thinking.first_byte(say, hub, Path(directory), times=20)
+
+
 def kinds() -> Iterator[str]:
     yield "sqlite"
     try:
@@ -211,7 +222,7 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=100_000)
     parser.add_argument("--idle", type=int, default=1_000)
     parser.add_argument("--starts", type=int, default=100)
-    parser.add_argument("--only", choices=["sqlite", "postgres", "sandbox"])
+    parser.add_argument("--only", choices=["sqlite", "postgres", "sandbox", "models"])
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # its servers and databases end with it
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.runs} runs, median (least to most)")
@@ -219,6 +230,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, valkey.start(Path(directory)) as server:
         for kind in found:
             measure(kind, os.environ.get("BENCH_REDIS_URL", server.url), options)
+        if options.only in {None, "models"}:
+            thinking_costs(server.url, options)
     if options.only in {None, "sandbox"}:
         sandbox_start(options)
 
