@@ -42,10 +42,12 @@ class Machine(Sidecar):
         self.model = model
         self.env |= {"OLLAMA_HOST": url}
 
-    def join(self) -> Machine:
+    def join(self, *options: str) -> Machine:
         """Enrol, and put the model to its trial; AssertionError with what was said when it is not offered."""
         code = self.hub.post("/api/agents/enrolment-codes", {"name": self.name})["code"]
-        command = self._command("join", self.hub.url, "--code", code, "--name", self.name, "--model", self.model)
+        command = self._command(
+            "join", self.hub.url, "--code", code, "--name", self.name, "--model", self.model, *options
+        )
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=JOIN_SECONDS, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"{self.model}: not offered" not in done.stdout, done.stdout
