@@ -16,12 +16,13 @@ MAX_LOSERS = 10
 
 @dataclass(frozen=True)
 class Offer:
-    """A model that an agent can work with. `speed` in tokens a second, 0 when it was never measured."""
+    """A model that an agent can work with: in tokens a second, 0 when never measured; `warm` when it is loaded."""
 
     executor: str
     model: str
     grade: str
     speed: float = 0.0
+    warm: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,16 @@ def misfit(need: Need, worker: Worker) -> str:
 
 
 def offer_of(need: Need, worker: Worker) -> Offer | None:
-    """The model of `worker` that `need` would have: of the most preferred grade, and of those the fastest."""
+    """The model of `worker` that `need` would have: of the preferred grade, and of those a loaded one, then the fastest.
+
+    Between machines it does not count what is loaded: the first to work would get everything.
+    """
     fitting = [offer for offer in worker.offers if offer.grade in need.grades]
-    return min(fitting, key=lambda offer: (need.grades.index(offer.grade), -offer.speed, offer.model), default=None)
+    return min(
+        fitting,
+        key=lambda offer: (need.grades.index(offer.grade), not offer.warm, -offer.speed, offer.model),
+        default=None,
+    )
 
 
 @dataclass

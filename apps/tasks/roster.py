@@ -140,7 +140,7 @@ def _in_order(stored: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4_096)
 def _offers(stored: str) -> tuple[Offer, ...]:
     return tuple(
-        Offer(offer["executor"], offer["model"], offer["grade"], offer["tokens_per_second"])
+        Offer(offer["executor"], offer["model"], offer["grade"], offer["tokens_per_second"], offer.get("warm", False))
         for offer in json.loads(stored)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,11 +174,13 @@ def test_an_agent_fits_words_by_the_grades_of_its_models(need: Need, one: Worker
         (("local", "claude"), (CLAUDE, LARGE), LARGE),
         (("claude", "local"), (SMALL, CLAUDE), CLAUDE),
         (("local",), (UNMEASURED, LARGE), LARGE),
+        (("local",), (SMALL, replace(LARGE, warm=True)), replace(LARGE, warm=True)),
+        (("local", "claude"), (replace(CLAUDE, warm=True), SMALL), SMALL),
         (("local",), (Offer("b", "b", "local"), Offer("a", "a", "local")), Offer("a", "a", "local")),
         ((), (SMALL,), None),
     ],
 )
-def test_of_the_models_of_a_machine_the_grade_decides_and_then_the_speed(
+def test_of_the_models_of_a_machine_the_grade_decides_then_what_is_loaded_then_the_speed(
     grades: tuple[str, ...], offers: tuple[Offer, ...], chosen: Offer | None
 ) -> None:
     assert chosen == offer_of(words(*grades), thinker(1, *offers))
