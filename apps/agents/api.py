@@ -36,6 +36,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     repos = serializers.SlugRelatedField[Any](slug_field="slug", many=True, read_only=True)
     executors = serializers.ListField(child=serializers.CharField())
     capabilities = serializers.ListField(child=serializers.CharField())
+    models = serializers.ListField(source="offers", child=serializers.DictField(), help_text="What it can think with.")
     host = serializers.DictField()
 
     class Meta:
@@ -48,6 +49,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
             "paused",
             "executors",
             "capabilities",
+            "models",
             "restricted",
             "repos",
             "sandbox",

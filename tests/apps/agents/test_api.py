@@ -35,6 +35,13 @@ def test_agents_are_listed_with_what_they_do(caller, django_assert_max_num_queri
     ]
 
 
+def test_an_agent_says_what_it_can_think_with(caller):
+    model = {"executor": "ollama", "model": "qwen3:8b", "grade": "local", "tokens_per_second": 41.5}
+    cast.agent("carry-the-one", offers=[model])
+
+    assert [model] == caller.get("/api/agents/carry-the-one").json()["models"]
+
+
 def test_an_agent_with_many_ended_attempts_is_listed_once(caller):
     agent = cast.agent("carry-the-one")
     for _ in range(3):
