@@ -104,6 +104,9 @@ class AgentCommand(Settings):
     kept out of whatever it prints. `network` shares this machine's whole network with it. `read_only` are directories
     that it needs to see, `home` is one whose files it finds in its HOME, as a copy of its own for each run. Within
     `start_seconds` it is told whether it came to life.
+
+    `protocol` is how it is told its task: by files, or by the Agent Client Protocol (ACP) over its standard input and
+    output. `permissions` is what an agent that speaks ACP is answered when it asks; nobody else is ever asked.
     """
 
     name: Name
@@ -115,6 +118,8 @@ class AgentCommand(Settings):
     read_only: list[Path] = Field(default_factory=list, max_length=50)
     home: Path | None = None
     start_seconds: float = Field(default=10.0, gt=0, le=10)
+    protocol: Literal["files", "acp"] = "files"
+    permissions: Literal["allow", "reject"] = "allow"
 
 
 class Config(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -79,11 +79,22 @@ class Sandbox:
         files: Mapping[str, bytes] | None = None,
         output: Callable[[bytes], None] | None = None,
         stop: asyncio.Event | None = None,
+        talk: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None,
+        errors: Callable[[bytes], None] | None = None,
     ) -> Outcome:
         """`sidecar.sandbox.run` under this machine's policy and limits, with a deadline of its own."""
         limits = replace(self.limits, timeout_seconds=timeout_seconds)
         return await run(
-            command, tree=tree, limits=limits, policy=self.policy, env=env, files=files, output=output, stop=stop
+            command,
+            tree=tree,
+            limits=limits,
+            policy=self.policy,
+            env=env,
+            files=files,
+            output=output,
+            stop=stop,
+            talk=talk,
+            errors=errors,
         )
 
 

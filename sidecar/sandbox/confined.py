@@ -11,8 +11,9 @@ import select
 import signal
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _LOADER = ("LD_", "GLIBC_", "MALLOC_", "GCONV_")  # these would steer the progra
 _NICENESS = 5  # so that a build cannot starve the sidecar's heartbeat
 _CHUNK = 65_536
 _LAST_WORD_SECONDS = 1.0  # after SIGKILL, or for output still in the pipe
+_FAREWELL_SECONDS = 0.25  # for whoever writes the input to say goodbye, before SIGTERM
 
 
 async def run(
@@ -39,14 +41,18 @@ async def run(
     files: Mapping[str, bytes] | None = None,
     output: Callable[[bytes], None] | None = None,
     stop: asyncio.Event | None = None,
+    talk: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None,
+    errors: Callable[[bytes], None] | None = None,
 ) -> Outcome:
     """Run `command` (a string goes to `/bin/sh -c`) in `tree`, the only thing on this machine that it may change.
 
     It sees no environment but a fixed few variables and `env`, and no file of ours but the `files`: contents by the
-    name of the variable that will hold the path. `output` gets what it prints as it comes. Setting `stop`, passing the
-    deadline or cancelling this coroutine asks it to end and, after the grace, ends it; whichever way it goes, no
-    process of it is left when this returns. Raises Unavailable when the policy's sandbox does not work here, and
-    ValueError for a command or variable that could not mean what it says.
+    name of the variable that will hold the path. `output` gets what it prints as it comes; with `errors`, that gets
+    what it prints as errors, which are then no part of the output. Its input is empty, or what `talk` writes: called
+    once beside it, cancelled with a moment for a last word before the command is asked to end, its pipe closed when it
+    returns. Setting `stop`, passing the deadline or cancelling this coroutine asks it to end and, after the grace, ends
+    it; whichever way it goes, no process of it is left when this returns. Raises Unavailable when the policy's sandbox
+    does not work here, and ValueError for a command or variable that could not mean what it says.
     """
     request = Request(
         command=["/bin/sh", "-c", command] if isinstance(command, str) else list(command),
@@ -62,10 +68,13 @@ async def run(
         with ExitStack() as starting:
             ready = _prepare(request, group, starting, running)
             began = time.monotonic()
-            process = await _start(ready)
+            process = await _start(ready, stdin=PIPE if talk else DEVNULL, stderr=PIPE if errors else STDOUT)
         kept = HeadTail(request.limits.output_head, request.limits.output_tail)
-        reading = asyncio.create_task(_read(process, kept, output))
-        ended = await _see_through(process, ready, reading, limits=request.limits, stop=stop)
+        pipes = _Pipes(
+            reading=asyncio.create_task(_read(process, kept, output, errors)),
+            writing=asyncio.create_task(_write(process, talk)) if talk else None,
+        )
+        ended = await _see_through(process, ready, pipes, limits=request.limits, stop=stop)
         return Outcome(
             exit_code=_as_a_shell_says(process.returncode),
             ended=ended,
@@ -95,12 +104,12 @@ def _prepare(request: Request, group: cgroup.Group, starting: ExitStack, running
     return launch.confined(request, group=group, starting=starting, running=running)
 
 
-async def _start(ready: Launch) -> Process:
+async def _start(ready: Launch, *, stdin: int, stderr: int) -> Process:
     process = await asyncio.create_subprocess_exec(
         *ready.argv,
-        stdin=DEVNULL,
+        stdin=stdin,
         stdout=PIPE,
-        stderr=STDOUT,
+        stderr=stderr,
         env=ready.environment,
         cwd=ready.directory,
         pass_fds=ready.descriptors,
@@ -111,35 +120,71 @@ async def _start(ready: Launch) -> Process:
     return process
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pipes:
+    """What goes on beside the command: its output is read, and perhaps its input written."""
+
+    reading: asyncio.Task[None]
+    writing: asyncio.Task[None] | None
+
+    def failure(self) -> BaseException | None:
+        """What one of them failed of."""
+        for task in (self.reading, self.writing):
+            if task is not None and task.done() and not task.cancelled() and (problem := task.exception()):
+                return problem
+        return None
+
+    async def failed(self) -> None:
+        """Ends when one of them failed, for then nobody empties the pipe; one that finished is no reason to stop."""
+        going = {self.reading, *([self.writing] if self.writing else [])}
+        while going and self.failure() is None:
+            _, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+        if self.failure() is None:
+            await asyncio.Event().wait()
+
+    async def fall_silent(self) -> None:
+        """No more input, but for a last word."""
+        if self.writing is not None and not self.writing.done():
+            self.writing.cancel()
+            await asyncio.wait({self.writing}, timeout=_FAREWELL_SECONDS)
+
+    async def close(self, exiting: asyncio.Task[int]) -> None:
+        """Hear what is still in the pipe, then be done with both."""
+        if self.writing is not None:
+            self.writing.cancel()
+        tasks = {exiting, self.reading, *([self.writing] if self.writing else [])}
+        await asyncio.wait(tasks, timeout=_LAST_WORD_SECONDS)
+        for task in tasks:
+            task.cancel()
+
+
 async def _see_through(
-    process: Process, ready: Launch, reading: asyncio.Task[None], *, limits: Limits, stop: asyncio.Event | None
+    process: Process, ready: Launch, pipes: _Pipes, *, limits: Limits, stop: asyncio.Event | None
 ) -> Ended:
     """Wait for the end, or bring it about; in either case clear the whole family away."""
     exiting = asyncio.create_task(process.wait())
     try:
-        ended = await _until_over(exiting, reading, limits.timeout_seconds, stop)
+        ended = await _until_over(exiting, pipes, limits.timeout_seconds, stop)
         if ended != "exited":
+            await pipes.fall_silent()
             await _ask_to_end(process, exiting, limits.grace_seconds)
     except asyncio.CancelledError:
         # A second cancellation cuts the grace short; what follows in `finally` does not wait for anybody.
+        await pipes.fall_silent()
         await _ask_to_end(process, exiting, limits.grace_seconds)
         raise
     finally:
         _end_now(process, ready)
-        await asyncio.wait({exiting, reading}, timeout=_LAST_WORD_SECONDS)
-        for task in (exiting, reading):
-            task.cancel()
+        await pipes.close(exiting)
         _end_strays(ready)
-    if reading.done() and not reading.cancelled() and (problem := reading.exception()):
+    if problem := pipes.failure():
         raise problem
     return ended
 
 
-async def _until_over(
-    exiting: asyncio.Task[int], reading: asyncio.Task[None], seconds: float, stop: asyncio.Event | None
-) -> Ended:
+async def _until_over(exiting: asyncio.Task[int], pipes: _Pipes, seconds: float, stop: asyncio.Event | None) -> Ended:
     stopping = asyncio.create_task(stop.wait()) if stop else None
-    broken = asyncio.create_task(_failure_of(reading))
+    broken = asyncio.create_task(pipes.failed())
     watched: set[asyncio.Task[Any]] = {exiting, broken, *([stopping] if stopping else [])}
     try:
         done, _ = await asyncio.wait(watched, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -152,19 +197,37 @@ async def _until_over(
     return "stopped" if done else "timeout"
 
 
-async def _failure_of(reading: asyncio.Task[None]) -> None:
-    """Ends when the reader failed, for then nobody empties the pipe; a reader that finished is no reason to stop."""
-    await asyncio.wait({reading})
-    if reading.cancelled() or reading.exception() is None:
-        await asyncio.Event().wait()
-
-
-async def _read(process: Process, kept: HeadTail, output: Callable[[bytes], None] | None) -> None:
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(_CHUNK):
+async def _read(
+    process: Process,
+    kept: HeadTail,
+    output: Callable[[bytes], None] | None,
+    errors: Callable[[bytes], None] | None,
+) -> None:
+    def take(chunk: bytes) -> None:
         kept.write(chunk)
         if output is not None:
             output(chunk)
+
+    assert process.stdout is not None
+    if process.stderr is None or errors is None:
+        await _empty(process.stdout, take)
+    else:
+        await asyncio.gather(_empty(process.stdout, take), _empty(process.stderr, errors))
+
+
+async def _empty(pipe: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
+    while chunk := await pipe.read(_CHUNK):
+        take(chunk)
+
+
+async def _write(process: Process, talk: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
+    assert process.stdin is not None
+    try:
+        await talk(process.stdin)
+    except ConnectionError:
+        return  # it does not listen any more, and its end is told otherwise
+    finally:
+        process.stdin.close()
 
 
 async def _ask_to_end(process: Process, exiting: asyncio.Task[int], grace: float) -> None:

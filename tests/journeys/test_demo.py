@@ -21,7 +21,7 @@ from apps.ops.hub import is_free
 from tests.hub import ROOT, eventually
 
 pytestmark = [pytest.mark.redis, pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(400)]
-TICKS = 14
+TICKS = 15
 
 
 class Demo:
