@@ -116,7 +116,7 @@ def test_a_person_logs_in_by_the_link_merges_a_pull_request_and_sees_it_in_the_l
     link = re.findall(r"http://127\.0\.0\.1:\d+(/login/\S+)", demo.said)[-1]
     with httpx.Client(base_url=f"http://127.0.0.1:{demo.port}", trust_env=False, follow_redirects=True) as browser:
         assert 200 == submit(browser, link, link).status_code
-        pages = ["/", "/tasks", "/pulls", "/dead", "/agents", "/repos"]
+        pages = ["/", "/tasks", "/pulls", "/dead", "/agents", "/spending", "/repos"]
         pages += re.findall(r'href="(/tasks/\d+|/pulls/\d+)"', browser.get("/tasks").text + browser.get("/pulls").text)
         assert {200} == {browser.get(page).status_code for page in pages}
         merged = submit(browser, "/pulls/1", "/pulls/1/merge", method="merge")
