@@ -64,14 +64,9 @@ async def test_the_server_may_say_when_to_come_back(ask, status):
     assert 7.0 == caught.value.retry_after
 
 
-@pytest.mark.parametrize(
-    ("header", "least", "most"),
-    [
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
-        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
-    ],
-)
-async def test_it_may_say_so_by_a_date(ask, header, least, most):
+@pytest.mark.parametrize(("hours", "least", "most"), [(1, 3000, 3600), (-1, 0, 0)])
+async def test_it_may_say_so_by_a_date(ask, hours, least, most):
+    header = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
     with pytest.raises(faults.RateLimited) as caught:
         await ask(Fault(name="status", status=429, headers={"Retry-After": header}))
 

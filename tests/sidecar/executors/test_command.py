@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,8 @@ print(json.dumps([open(brief).read()[:1], "Fix the value" in open(prompt).read()
 async def test_signals_that_python_ignores_are_not_ignored_by_the_agent(agent, place, sandbox):
     done = await do(agent("grep SigIgn /proc/self/status"), place, sandbox)
 
-    assert "SigIgn:\t0000000000000000\n" == done.output
+    ignored = int(done.output.removeprefix("SigIgn:"), 16)  # whoever started the tests may ignore others, as nohup does
+    assert not ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
 
 
 async def test_the_files_of_its_home_are_a_copy_for_each_run(agent, place, sandbox, tmp_path):
