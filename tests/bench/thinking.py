@@ -25,7 +25,7 @@ from sidecar.bench import Room
 from sidecar.config import Thinker
 from sidecar.executors import Job, Sandbox
 from sidecar.wire.nouns import Brief, Check
-from tests.hub import Hub
+from tests.hub import Hub, eventually
 from tests.providers.running import Running
 from tests.sidecars import Sidecar
 
@@ -128,6 +128,7 @@ def first_byte(say: Say, hub: Hub, root: Path, *, times: int) -> None:
         thinker = Thinker(executor="ollama", model=NAME, url=server.url, context=CONTEXT)
         config.save(config.root_of("thinker", root), known.model_copy(update={"models": [thinker]}))
         machine.start()
+        eventually(lambda: hub.get("/api/agents/thinker")["state"] == "idle", what="the sidecar")
         taken = [_once(hub, arrived) for _ in range(times)]
     finally:
         machine.end()
