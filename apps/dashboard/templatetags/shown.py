@@ -85,10 +85,16 @@ def json_lines(text: str) -> str:
         return text
     if not isinstance(fields, dict):
         return text
-    return "\n".join(f"{name}: {_plainly(value)}" for name, value in fields.items())
+    return _by_line(fields)
 
 
-def _plainly(value: object) -> str:
+def _by_line(fields: Mapping[str, object], indent: str = "") -> str:
+    return "\n".join(f"{indent}{name}: {_plainly(value, indent + '  ')}" for name, value in fields.items())
+
+
+def _plainly(value: object, indent: str) -> str:
+    if isinstance(value, dict):
+        return f"\n{_by_line(value, indent)}"
     if isinstance(value, str):
         return f"\n{value}" if "\n" in value else value
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
