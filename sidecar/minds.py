@@ -16,7 +16,8 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama
 from sidecar.config import AgentCommand, Thinker
 from sidecar.executors import EXECUTORS, Executor
-from sidecar.executors.command import Command, NotReady, check
+from sidecar.executors.acp import Talking
+from sidecar.executors.command import Command, NotReady, Run, check
 from sidecar.executors.model import Mind, Thinking
 from sidecar.sandbox import Level, Policy
 from sidecar.wire.nouns import ModelOffer
@@ -33,7 +34,8 @@ def executors(thinkers: Sequence[Thinker], commands: Sequence[AgentCommand] = ()
     for thinker in thinkers:
         by_kind[thinker.executor][thinker.model] = mind(thinker)
     thinking = {kind: Thinking(kind, minds) for kind, minds in by_kind.items()}
-    return {**EXECUTORS, **thinking, **({Command.name: Command(commands)} if commands else {})}
+    command = Command(commands, ways={"files": Run, "acp": Talking})
+    return {**EXECUTORS, **thinking, **({Command.name: command} if commands else {})}
 
 
 def usable(commands: Sequence[AgentCommand], policy: Policy) -> list[AgentCommand]:

@@ -16,7 +16,7 @@ import stat
 import sys
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +26,7 @@ from sidecar.config import AgentCommand
 from sidecar.executors.base import Execution, Job, Place, Progress, Sandbox
 from sidecar.executors.model import FOR_THE_CHECKS
 from sidecar.executors.shell import Lines
-from sidecar.sandbox import BadPolicy, Outcome, Policy, detect
+from sidecar.sandbox import BadPolicy, Limits, Outcome, Policy, detect
 from sidecar.sandbox.capture import HeadTail
 from sidecar.sandbox.places import find_program, toolchains
 
@@ -83,10 +83,17 @@ class Command:
 
     name = "command"
 
-    def __init__(self, commands: Sequence[AgentCommand], environment: Mapping[str, str] = os.environ) -> None:
-        """`environment` is where the variables of `pass_env` are taken from."""
+    def __init__(
+        self,
+        commands: Sequence[AgentCommand],
+        environment: Mapping[str, str] = os.environ,
+        *,
+        ways: Mapping[str, type[Run]] | None = None,
+    ) -> None:
+        """`environment` is where the variables of `pass_env` are taken from; `ways` are runs by their protocol."""
         self._commands = {command.name: command for command in commands}
         self._environment = environment
+        self._ways = ways or {"files": Run}
 
     async def execute(self, job: Job, place: Place, sandbox: Sandbox, progress: Progress) -> Execution:
         """Done means exit code 0. When it fails or is late, what it left in the tree is worth checking all the same."""
@@ -96,7 +103,8 @@ class Command:
                 raise NotReady("command_missing", f"This machine has no command {job.model!r}.")
             check(command, sandbox.policy, self._environment)
             own = replace(sandbox, policy=policy_of(command, sandbox.policy))
-            run = _Run(job, place, sandbox=own, progress=progress, command=command, granted=self._granted(command))
+            way = self._ways[command.protocol]
+            run = way(job, place, sandbox=own, progress=progress, command=command, granted=self._granted(command))
             return await run.execute()
         except NotReady as lack:
             progress("note", f"{job.model} was not started: {lack}")
@@ -146,8 +154,8 @@ def _check_directory(place: Path, policy: Policy) -> None:
             raise NotReady("command_setup", f"{place} would show what the sidecar keeps under {hidden}.")
 
 
-class _Run:
-    """One run of one agent CLI."""
+class Run:
+    """One run of one agent CLI, which is told its task by files and says by its exit code how it went."""
 
     def __init__(
         self,
@@ -166,7 +174,6 @@ class _Run:
         self._command = command
         self._granted = granted
         self._secrets = Secrets(granted)
-        self._output = _Output(self._secrets, sandbox, progress)
         self._seconds = job.timeout_seconds * (1 - FOR_THE_CHECKS if job.checks else 1)
 
     async def execute(self) -> Execution:
@@ -174,14 +181,26 @@ class _Run:
         files = await self._files()
         await self._look()
         began = time.time()
-        waking = _Waking(self._progress, self._command)
         try:
-            outcome = await self._start(files, waking)
-            waking.ended(_how(outcome))
+            done = await self._work(files)
+        finally:
+            spilt = await asyncio.to_thread(self._secrets.remove_from, self._tree, began)
+        return self._refused(done, spilt) if spilt else done
+
+    async def _work(self, files: Mapping[str, bytes]) -> Execution:
+        waking = _Waking(self._progress, self._command)
+        output = Output(self._secrets, self._sandbox.limits, self._progress)
+
+        def hear(chunk: bytes) -> None:
+            waking.spoke()
+            output.feed(chunk)
+
+        try:
+            outcome = await self._start(files, output=hear)
+            waking.ended(how(outcome))
         finally:
             waking.close()
-            spilt = await asyncio.to_thread(self._secrets.remove_from, self._tree, began)
-        return self._execution(outcome, self._output.close(), spilt)
+        return self._execution(outcome, output.close())
 
     async def _files(self) -> dict[str, bytes]:
         files = {
@@ -207,11 +226,15 @@ class _Run:
             said = f" {looked.output.strip()[-500:]}".rstrip()
             raise NotReady("command_missing", f"The program {self._command.argv[0]} is not there to be started.{said}")
 
-    async def _start(self, files: Mapping[str, bytes], waking: _Waking) -> Outcome:
-        def hear(chunk: bytes) -> None:
-            waking.spoke()
-            self._output.feed(chunk)
-
+    async def _start(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        output: Callable[[bytes], None],
+        errors: Callable[[bytes], None] | None = None,
+        talk: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> Outcome:
         fence = {
             "AGENTCOM_TASK_ID": str(self._job.task),
             "AGENTCOM_ATTEMPT_ID": str(self._job.attempt),
@@ -223,12 +246,22 @@ class _Run:
             timeout_seconds=self._seconds,
             env={**self._granted, **fence},
             files=files,
-            output=hear,
+            output=output,
+            errors=errors,
+            talk=talk,
+            stop=stop,
         )
 
-    def _execution(self, outcome: Outcome, output: str, spilt: Sequence[str]) -> Execution:
+    def _refused(self, done: Execution, spilt: Sequence[str]) -> Execution:
+        where = ", ".join(spilt[:10])
+        message = (
+            f"{self._command.name} wrote a secret of this machine into its work. These files were removed: {where}"
+        )
+        return replace(done, code="secret_in_work", message=message, partial=False, blame="capability")
+
+    def _execution(self, outcome: Outcome, output: str) -> Execution:
         done = Execution(
-            summary=_last_lines(output) or "It printed nothing.",
+            summary=last_lines(output) or "It printed nothing.",
             output=output,
             exit_code=outcome.exit_code,
             stop_reason=outcome.ended,
@@ -236,14 +269,6 @@ class _Run:
             model=self._command.name,
         )
         name, last = self._command.name, f" It said last:\n{done.summary[-TAIL_CHARACTERS:]}"
-        if spilt:
-            where = ", ".join(spilt[:10])
-            return replace(
-                done,
-                code="secret_in_work",
-                message=f"{name} wrote a secret of this machine into its work. These files were removed: {where}",
-                blame="capability",
-            )
         if outcome.ended != "exited":
             message = f"{name} did not end within {self._seconds:g} seconds.{last}"
             return replace(done, code="deadline", message=message, partial=True, blame="capability")
@@ -367,12 +392,13 @@ def _forms(value: str) -> Iterator[bytes]:
             yield from (form.encode() for form in (part, *quoted))
 
 
-class _Output:
+class Output:
     """What an agent prints, without its secrets: told line by line, and its beginning and end kept."""
 
-    def __init__(self, secrets: Secrets, sandbox: Sandbox, progress: Progress) -> None:
+    def __init__(self, secrets: Secrets, limits: Limits, progress: Progress) -> None:
+        """Keeps as many bytes of either end as `limits` say."""
         self._secrets = secrets
-        self._kept = HeadTail(sandbox.limits.output_head, sandbox.limits.output_tail)
+        self._kept = HeadTail(limits.output_head, limits.output_tail)
         self._lines = Lines(progress)
         self._held = b""
 
@@ -413,13 +439,12 @@ def packed(home: Path) -> bytes:
     return archive.getvalue()
 
 
-def _how(outcome: Outcome) -> str:
-    seconds = f"after {outcome.duration_ms / 1000:.1f} s"
-    return (
-        f"ended with exit code {outcome.exit_code} {seconds}" if outcome.ended == "exited" else f"was stopped {seconds}"
-    )
+def how(outcome: Outcome) -> str:
+    """How a program ended and after how long, to follow its name."""
+    ended = f"ended with exit code {outcome.exit_code}" if outcome.ended == "exited" else "was stopped"
+    return f"{ended} after {outcome.duration_ms / 1000:.1f} s"
 
 
-def _last_lines(output: str) -> str:
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    return "\n".join(lines[-8:])[-2_000:]
+def last_lines(output: str) -> str:
+    """The end of what was said, without its empty lines."""
+    return "\n".join([line.rstrip() for line in output.splitlines() if line.strip()][-8:])[-2_000:]

@@ -71,6 +71,7 @@ async def run(
             process = await _start(ready, stdin=PIPE if talk else DEVNULL, stderr=PIPE if errors else STDOUT)
         kept = HeadTail(request.limits.output_head, request.limits.output_tail)
         pipes = _Pipes(
+            process=process,
             reading=asyncio.create_task(_read(process, kept, output, errors)),
             writing=asyncio.create_task(_write(process, talk)) if talk else None,
         )
@@ -124,6 +125,7 @@ async def _start(ready: Launch, *, stdin: int, stderr: int) -> Process:
 class _Pipes:
     """What goes on beside the command: its output is read, and perhaps its input written."""
 
+    process: Process
     reading: asyncio.Task[None]
     writing: asyncio.Task[None] | None
 
@@ -150,7 +152,8 @@ class _Pipes:
 
     async def close(self, exiting: asyncio.Task[int]) -> None:
         """Hear what is still in the pipe, then be done with both."""
-        if self.writing is not None:
+        if self.writing is not None and self.process.stdin is not None:
+            self.process.stdin.close()  # so that whoever writes sees that there is nobody to say goodbye to
             self.writing.cancel()
         tasks = {exiting, self.reading, *([self.writing] if self.writing else [])}
         await asyncio.wait(tasks, timeout=_LAST_WORD_SECONDS)
