@@ -27,6 +27,7 @@ from sidecar.machine import clock, host
 from sidecar.offering import Offering
 from sidecar.report import fit
 from sidecar.sandbox import Level, Policy, detect
+from sidecar.sandbox.processes import send, waiting_for_nobody
 from sidecar.session import Session
 from sidecar.wire import VERSION
 from sidecar.wire.messages import CallsSettled, Frame, Hello, TaskAssign, TaskReleased, Terminal
@@ -87,6 +88,7 @@ class Daemon:
         """
         lock = RootLock(self._root)
         try:
+            send(waiting_for_nobody(self._root), signal.SIGKILL)  # we alone have this root: no work of ours runs yet
             self._journal = Journal(self._root)
             self._book = CallBook(self._root)
             self._bench = replace(self._bench, book=self._book)

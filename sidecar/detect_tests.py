@@ -119,7 +119,13 @@ _WAYS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Runner | None]], ...
 
 
 def _exists(tree: Path, name: str) -> bool:
-    return (tree / name).is_file()
+    """A file of the work; no link on the way is followed, or it would tell what there is outside."""
+    place = tree
+    for part in Path(name).parts:
+        place /= part
+        if place.is_symlink():
+            return False
+    return place.is_file()
 
 
 def _read(path: Path) -> str:

@@ -140,8 +140,12 @@ class Git:
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        most: int | None = None,
     ) -> bytes:
-        """stdout of one git command. Raises GitFailed; a cancelled or late git is killed with its children."""
+        """stdout of one git command, or its first `most` bytes, and then git is ended where it is.
+
+        Raises GitFailed; a cancelled or late git is killed with its children.
+        """
         seconds = timeout or (NETWORK_SECONDS if remote else LOCAL_SECONDS)
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         process = await asyncio.create_subprocess_exec(
@@ -156,12 +160,13 @@ class Git:
             start_new_session=True,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(stdin), seconds)
+            reading = process.communicate(stdin) if most is None else _beginning(process, most)
+            out, err = await asyncio.wait_for(reading, seconds)
         except TimeoutError:
             raise GitFailed(124, f"git {arguments[0]} did not end within {seconds:.0f} seconds.") from None
         finally:
             await _clear(process)
-        if process.returncode:
+        if process.returncode and (most is None or len(out) < most):
             raise GitFailed(process.returncode, _readable(err))
         return out
 
@@ -182,6 +187,23 @@ class Git:
             found["GIT_WORK_TREE"] = str(self.work_tree)
             found["GIT_INDEX_FILE"] = str(self.index or self.git_dir / "index")
         return found
+
+
+async def _beginning(process: Process, most: int) -> tuple[bytes, bytes]:
+    """The first `most` bytes of what it prints; what it would still print is never read."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    complaints = asyncio.create_task(process.stderr.read())
+    try:
+        out = bytearray()
+        while len(out) < most and (chunk := await process.stdout.read(min(65_536, most - len(out)))):
+            out += chunk
+        if len(out) < most:
+            await process.wait()
+            return bytes(out), await complaints
+        return bytes(out), b""
+    finally:
+        complaints.cancel()
 
 
 async def _clear(process: Process) -> None:

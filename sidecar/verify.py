@@ -7,9 +7,11 @@ what only looks at files or at the difference is done here, without following li
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from sidecar import secrets_scan
@@ -25,6 +27,7 @@ _OUTPUT_CHARACTERS = 10_000
 _WORST_FIRST: tuple[CheckStatus, ...] = ("error", "timeout", "fail", "pass")
 _NO_SUCH_PROGRAM = (126, 127)
 _DIFF_BYTES = 50_000_000
+MOST_SECRETS = 1_000
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ async def _result(check: Check, scene: _Scene, problem: str) -> CheckResult:
                 found = await _KINDS[check.type](check, scene)
     except TimeoutError:
         found = _Found("timeout", f"The check did not end within {check.timeout_seconds:g} seconds.")
-    except (OSError, ValueError, GitFailed, NotAWork) as failure:
+    except (OSError, ValueError, RuntimeError, GitFailed, NotAWork) as failure:  # RuntimeError: a loop of links
         found = _Found("error", str(failure))
     return CheckResult(
         type=check.type,
@@ -177,56 +180,68 @@ async def _git_clean(_check: Check, scene: _Scene) -> _Found:
 async def _diff_contains(check: Check, scene: _Scene) -> _Found:
     if not check.target:
         return _Found("error", "The check names no text.")
-    added = await _added_lines(scene)
-    if any(check.target in text or check.target in where.rpartition(":")[0] for where, text in added):
+    patch = await _patch(scene)
+    if await asyncio.to_thread(_mentions, patch, check.target):
         return _Found("pass")
     return _Found("fail", "No added line and no changed path contains it.")
+
+
+def _mentions(patch: str, wanted: str) -> bool:
+    return any(wanted in text or wanted in where.rpartition(":")[0] for where, text in _added_lines(patch))
 
 
 async def _no_secrets(_check: Check, scene: _Scene) -> _Found:
     if scene.workspace is not None and not scene.snapshot:
         return _Found("error", "The work cannot be read as a difference.")
-    lines = await (_added_lines(scene) if scene.workspace else asyncio.to_thread(_all_lines, scene.tree))
-    found = list(secrets_scan.find(lines))
+    lines = _added_lines(await _patch(scene)) if scene.workspace else _all_lines(scene.tree)
+    found = await asyncio.to_thread(lambda: list(islice(secrets_scan.find(lines), MOST_SECRETS)))
     return _Found("fail", "\n".join(found)) if found else _Found("pass")
 
 
-async def _added_lines(scene: _Scene) -> list[tuple[str, str]]:
-    """Every added line with its `path:line`, of the difference that the report is bound to."""
+async def _patch(scene: _Scene) -> str:
+    """The difference that the report is bound to, without the lines around it."""
     assert scene.workspace is not None
     patch = await scene.workspace.git.run(
         "-c", "core.quotePath=false", "diff-tree", "-r", "-p", "-U0", "--text", "--no-renames", "--no-ext-diff",
         "--no-textconv", "--no-color", "--ignore-submodules=all", "--dst-prefix=b/", scene.base, scene.snapshot, "--",
+        most=_DIFF_BYTES + 1,
     )  # fmt: skip
     if len(patch) > _DIFF_BYTES:
         raise ValueError("The difference is too large to be looked through.")
-    return await asyncio.to_thread(_parse_added, patch.decode("utf-8", "replace"))
+    return patch.decode("utf-8", "replace")
 
 
-def _parse_added(patch: str) -> list[tuple[str, str]]:
-    """Hunk headers say how many lines follow, so an added line that looks like a header is not mistaken for one."""
-    found: list[tuple[str, str]] = []
+def _added_lines(patch: str) -> Iterator[tuple[str, str]]:
+    """Every added line with its `path:line`, one at a time: a list of them would take a hundred times their size.
+
+    Hunk headers say how many lines follow, so an added line that looks like a header is not mistaken for one.
+    """
     path, line, left = "", 0, 0
-    for text in patch.split("\n"):
+    for text in _lines(patch):
         if left and text.startswith("+"):
-            found.append((f"{path}:{line}", text[1:]))
+            yield f"{path}:{line}", text[1:]
             line, left = line + 1, left - 1
         elif text.startswith("+++ "):
             path = text[4:].rstrip("\t").removeprefix("b/")
         elif text.startswith("@@ -"):
             start, _, count = text.split(" ")[2].lstrip("+").partition(",")
             line, left = int(start), int(count or 1)
-    return found
 
 
-def _all_lines(tree: Path) -> list[tuple[str, str]]:
-    found = []
+def _all_lines(tree: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(tree.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.stat().st_size < _DIFF_BYTES:
-            text = path.read_bytes().decode("utf-8", "replace")
-            name = str(path.relative_to(tree))
-            found += [(f"{name}:{number}", line) for number, line in enumerate(text.split("\n"), start=1)]
-    return found
+            name = os.fsencode(path.relative_to(tree)).decode("utf-8", "backslashreplace")
+            for number, line in enumerate(_lines(path.read_bytes().decode("utf-8", "replace")), start=1):
+                yield f"{name}:{number}", line
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 async def _run(command: str, check: Check, scene: _Scene) -> Outcome:
