@@ -92,7 +92,7 @@ def misfit(need: Need, worker: Worker) -> str:
 
 
 def offer_of(need: Need, worker: Worker) -> Offer | None:
-    """The model of `worker` that `need` would have: of the preferred grade, and of those a loaded one, then the fastest.
+    """The model of `worker` that `need` would have: of the preferred grade; of those a loaded one, then the fastest.
 
     Between machines it does not count what is loaded: the first to work would get everything.
     """
