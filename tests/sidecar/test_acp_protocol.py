@@ -164,7 +164,14 @@ def refused(of, method, **params):
 
 def test_a_file_of_the_tree_is_read_whole_or_by_lines(tree):
     (tree / "a.txt").write_bytes("eins\r\nzwei\u2028\ndr\u00e9i".encode())
-    asked = [{}, {"line": 2}, {"line": 2, "limit": 1}, {"line": None, "limit": 1}, {"line": 9}, {"limit": 0}]
+    asked: list[dict[str, int | None]] = [
+        {},
+        {"line": 2},
+        {"line": 2, "limit": 1},
+        {"line": None, "limit": 1},
+        {"line": 9},
+        {"limit": 0},
+    ]
 
     found = [ask(client(tree), "fs/read_text_file", path=str(tree / "a.txt"), **lines)["content"] for lines in asked]
 

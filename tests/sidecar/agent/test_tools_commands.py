@@ -55,7 +55,7 @@ class Recorded(Sandbox):
     seconds: float = 0.1
     ended: Ended = "exited"
 
-    async def run(self, command, *, tree, timeout_seconds, env=None, files=None, output=None, stop=None):
+    async def run(self, command, *, tree, timeout_seconds, **_):
         self.asked.append((command, timeout_seconds))
         took = round(self.seconds * 1000)
         return Outcome(exit_code=0, ended=self.ended, output="", elided=0, duration_ms=took, level="off", enforced=())

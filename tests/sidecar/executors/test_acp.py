@@ -532,7 +532,8 @@ end(prompt)
 
 
 async def test_what_is_written_to_a_command_is_its_input_and_its_errors_come_apart(place, sandbox):
-    out, errors = [], []
+    out: list[bytes] = []
+    errors: list[bytes] = []
 
     async def talk(pipe):
         pipe.write(b"over and out\n")
