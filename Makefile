@@ -41,13 +41,17 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	AGENTCOM_BASE_URL=https://hub.example $(MANAGE) check --deploy
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
+# Those of the sidecar need no database; they run beside the others, behind the tests on PostgreSQL.
+APART := tests/sidecar tests/attacks
+
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
 	@said=$$(mktemp) && \
-	{ DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) nice -n 10 $(PYTEST) --only-database $(TESTS) >$$said 2>&1 & \
+	{ { DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) nice -n 10 $(PYTEST) --only-database $(TESTS); theirs=$$?; \
+	$(if $(TESTS),,env -u DATABASE_URL -u REDIS_URL nice -n 10 $(PYTEST) -m "not postgres" $(APART) || exit 1;) exit $$theirs; } >$$said 2>&1 & \
 	second=$$!; \
-	env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres" $(TESTS); first=$$?; \
+	env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres" $(if $(TESTS),$(TESTS),$(APART:%=--ignore=%)); first=$$?; \
 	wait $$second; second=$$?; \
-	printf '\n== the same on PostgreSQL and Redis, which ran beside it\n'; cat $$said; rm -f $$said; \
+	printf '\n== on PostgreSQL and Redis, and the sidecar by itself, which ran beside it\n'; cat $$said; rm -f $$said; \
 	test $$first -eq 0 -a $$second -eq 0; }
 
 bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they answer (docs/bench.md)
