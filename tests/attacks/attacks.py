@@ -477,7 +477,8 @@ CREDENTIALS = (
         what="files that are left open, and places where secrets are kept",
         command="cat /proc/self/fd/[3-9]* 2>/dev/null; ls -laR /run /var/run /tmp ~ 2>/dev/null; "
         "cat /proc/mounts /proc/self/mountinfo >/dev/null; "
-        "grep -rsaE 'canary[0-9a-f]{32}' /run /etc /tmp /home /var 2>/dev/null && echo BREACH; cat /proc/keys >/dev/null 2>&1; echo over",
+        "grep -rsaE 'canary[0-9a-f]{32}' /run /etc /tmp /home /var 2>/dev/null && echo BREACH; "
+        "cat /proc/keys >/dev/null 2>&1; echo over",
         calls=[*listing("/", "@root@", "@home@", "~"), search("canary", "/"), search("canary", "@root@")],
     ),
     Attack(
