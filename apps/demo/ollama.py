@@ -11,10 +11,11 @@ import asyncio
 import inspect
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from apps.demo.loopback import HttpRequest, LoopbackServer, Wire
 
 NAME = "scripted:latest"
 CREATED = "2026-11-02T09:00:00.123456789Z"
@@ -27,7 +28,6 @@ _MESSAGE_FIELDS = {
     "tool": {"role", "content", "tool_name"},
 }
 NDJSON = "application/x-ndjson"
-JSON = "application/json; charset=utf-8"
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -56,7 +56,7 @@ class Answer:
         server.billed.append(bill(self, asked))
         await wire.start(200, NDJSON)
         for line in (*words(self, asked), _final(self, asked)):
-            await wire.line(line, self.chunk)
+            await wire.chunk(line, self.chunk)
             await asyncio.sleep(self.pause)
         await wire.finish()
         return True
@@ -116,11 +116,11 @@ class Turn(Protocol):
 Player = Callable[[Asked], "Turn | Awaitable[Turn]"]
 
 
-class OllamaServer:
-    """Speaks on a loopback socket while `listening` holds it; `said` is set when it goes silent, `hung_up` when the
-    client has gone before the answer's end."""
+class OllamaServer(LoopbackServer):
+    """`said` is set when it goes silent."""
 
     def __init__(self, *turns: Turn | Player, player: Player | None = None, version: str = "0.33.0") -> None:
+        super().__init__()
         self.script = deque(turns)
         self.player = player
         self.version = version
@@ -132,43 +132,15 @@ class OllamaServer:
         self.violations: list[str] = []
         self.loaded: dict[str, int] = {}
         self.said = asyncio.Event()
-        self.hung_up = asyncio.Event()
-        self.url = ""
         self._prefixes: dict[str, str] = {}
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def forget(self) -> None:
         """Take what comes as new conversations: a prefix may change once, when a dialect does."""
         self._prefixes.clear()
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[task] = writer
-        wire = Wire(reader, writer)
-        try:
-            while (asked := await wire.request()) is not None:
-                self.headers.append(asked.headers)
-                if not await self._answer(asked, wire):
-                    return
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.hung_up.set()
-        except asyncio.CancelledError:  # by hang_up; asyncio would log a connection that ends cancelled
-            return
-        finally:
-            writer.close()
-
-    async def hang_up(self) -> None:
-        """Close every connection, whatever is still being thought about, and raise what went wrong in a player."""
-        for task, writer in self._connections.items():
-            writer.transport.abort()
-            task.cancel()
-        for ended in await asyncio.gather(*self._connections, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
-
-    async def _answer(self, asked: HttpRequest, wire: Wire) -> bool:
-        """True when the connection can be used again."""
+    async def answer(self, asked: HttpRequest, wire: Wire) -> bool:
+        """Chats and the four pages that a client of Ollama asks for."""
+        self.headers.append(asked.headers)
         if (asked.method, asked.path) == ("POST", "/api/chat"):
             return await self._chat(Asked(asked.json()), wire)
         if asked.path in self.pages:
@@ -259,19 +231,6 @@ class OllamaServer:
             size = f"request ({asked.prompt_tokens} tokens) exceeds the available context size ({context} tokens)"
             return 400, {"error": f"{size}, try increasing it"}
         return None
-
-
-@asynccontextmanager
-async def listening(server: OllamaServer) -> AsyncIterator[OllamaServer]:
-    """`server` on a port of its own, at `server.url`."""
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
-    host, port = listener.sockets[0].getsockname()
-    server.url = f"http://{host}:{port}"
-    try:
-        yield server
-    finally:
-        listener.close()
-        await server.hang_up()
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -365,70 +324,3 @@ def _shown(known: Known) -> dict[str, Any]:
         "model_info": {"general.architecture": "scripted", "scripted.context_length": known.context},
         "capabilities": list(known.capabilities),
     }
-
-
-# --- HTTP, as little as it takes --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HttpRequest:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-
-class Wire:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def request(self) -> HttpRequest | None:
-        """The next request on this connection, None when there is none."""
-        try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
-            return None
-        first, *rest = head.decode("ascii").strip().split("\r\n")
-        method, path, _ = first.split(" ")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
-        content = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return HttpRequest(method, path, headers, content)
-
-    async def json(self, status: int, value: Mapping[str, Any]) -> None:
-        await self.whole(status, json.dumps(value).encode())
-
-    async def whole(
-        self, status: int, content: bytes, *, kind: str = JSON, headers: Mapping[str, str] | None = None
-    ) -> None:
-        await self._head(status, {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})})
-        await self.send(content)
-
-    async def start(self, status: int, kind: str) -> None:
-        await self._head(status, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
-
-    async def line(self, line: bytes, size: int | None = None) -> None:
-        """One line in one chunk, or in chunks of `size` bytes wherever that cuts it."""
-        size = size or max(1, len(line))
-        for start in range(0, len(line), size):
-            piece = line[start : start + size]
-            await self.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-
-    async def finish(self) -> None:
-        await self.send(b"0\r\n\r\n")
-
-    async def send(self, content: bytes) -> None:
-        self._writer.write(content)
-        await self._writer.drain()
-
-    async def until_hung_up(self) -> None:
-        with suppress(ConnectionError):
-            while await self._reader.read(4096):
-                pass
-
-    async def _head(self, status: int, headers: Mapping[str, str]) -> None:
-        lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
-        await self.send("\r\n".join([*lines, "", ""]).encode("ascii"))

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from apps.demo.ollama import NAME, OllamaServer, listening
+from apps.demo.loopback import listening
+from apps.demo.ollama import NAME, OllamaServer
 from apps.demo.player import play
 from sidecar.discover import local_models
 

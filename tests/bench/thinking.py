@@ -13,7 +13,8 @@ from typing import Any
 
 import ollama
 
-from apps.demo.ollama import NAME, Answer, Asked, OllamaServer, listening
+from apps.demo.loopback import listening
+from apps.demo.ollama import NAME, Answer, Asked, OllamaServer
 from sidecar import config, minds
 from sidecar.agent import prompts
 from sidecar.agent.context import FIRST_GUESS

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 from apps.demo import player as demo
-from apps.demo.ollama import NAME, Answer, Asked, OllamaServer, listening
+from apps.demo.loopback import listening
+from apps.demo.ollama import NAME, Answer, Asked, OllamaServer
 from apps.demo.player import Act, Acting, Seen
 from tests.eval.acting import Part
 from tests.eval.casts import CASTS

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.demo.ollama import listening
+from apps.demo.loopback import listening
 from apps.demo.player import ASKED_FOR, THE_WORD
 from tests.hub import Hub, eventually
 from tests.journey import Upstream, idle, outcomes, salvaged

@@ -12,10 +12,13 @@ import inspect
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from apps.demo.loopback import HttpRequest, LoopbackServer, Wire, listening
+
+JSON = "application/json"
 KEY = "sk-ant-scripted-0123456789"
 NAME = "claude-sonnet-5-5"
 
@@ -140,11 +143,11 @@ Turn = Answer | Fault
 Player = Callable[[Asked], "Turn | Awaitable[Turn]"]
 
 
-class AnthropicServer:
-    """Speaks on a loopback socket while `serving` holds it; `said` is set when it goes silent, `hung_up` when the
-    client has gone before the answer's end. Prefixes of at least `least_cached` tokens are cached at a breakpoint."""
+class AnthropicServer(LoopbackServer):
+    """`said` is set when it goes silent. Prefixes of at least `least_cached` tokens are cached at a breakpoint."""
 
     def __init__(self, *turns: Turn | Player, player: Player | None = None) -> None:
+        super().__init__()
         self.script = deque(turns)
         self.player = player
         self.key = KEY
@@ -156,65 +159,40 @@ class AnthropicServer:
         self.billed: list[Mapping[str, int]] = []
         self.violations: list[str] = []
         self.said = asyncio.Event()
-        self.hung_up = asyncio.Event()
-        self.url = ""
         self._cached: list[str] = []
         self._given: dict[str, list[list[dict[str, Any]]]] = {}
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[task] = writer
-        wire = _Wire(reader, writer)
-        try:
-            while (came := await wire.request()) is not None:
-                if not await self._answer(*came, wire):
-                    return
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.hung_up.set()
-        finally:
-            writer.close()
-
-    async def hang_up(self) -> None:
-        """Close every connection, and raise what went wrong in a player."""
-        for writer in self._connections.values():
-            writer.transport.abort()
-        for ended in await asyncio.gather(*self._connections, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
-
-    async def _answer(self, path: str, headers: Mapping[str, str], body: bytes, wire: _Wire) -> bool:
-        """True when the connection can be used again."""
-        asked = Asked(json.loads(body) if body else {}, headers)
-        if path == "/v1/messages/count_tokens" and self.counts:
+    async def answer(self, request: HttpRequest, wire: Wire) -> bool:
+        """Messages and counts of their tokens."""
+        asked = Asked(request.json() or {}, request.headers)
+        if request.path == "/v1/messages/count_tokens" and self.counts:
             self.counted.append(asked)
             if not await self._refused(asked, _COUNTED_FIELDS, wire):
-                await wire.json(200, {"input_tokens": asked.prompt_tokens})
+                await wire.json(200, {"input_tokens": asked.prompt_tokens}, kind=JSON)
             return True
-        if path != "/v1/messages":
-            await wire.error(404, "not_found_error", "Not found")
+        if request.path != "/v1/messages":
+            await _error(wire, 404, "not_found_error", "Not found")
             return True
         self.asked.append(asked)
         return True if await self._refused(asked, _FIELDS, wire) else await self._message(asked, wire)
 
-    async def _refused(self, asked: Asked, fields: set[str], wire: _Wire) -> bool:
+    async def _refused(self, asked: Asked, fields: set[str], wire: Wire) -> bool:
         """Whether this got the error that an honest server gives; what no client may send is noted as well."""
         if wrong := [*_wrong_head(asked, fields), *_wrong_messages(asked.messages), *self._wrong_thoughts(asked)]:
             self.violations += wrong
-            await wire.error(400, "invalid_request_error", "; ".join(wrong))
+            await _error(wire, 400, "invalid_request_error", "; ".join(wrong))
         elif asked.key != self.key:
-            await wire.error(401, "authentication_error", f"invalid x-api-key {asked.key}")
+            await _error(wire, 401, "authentication_error", f"invalid x-api-key {asked.key}")
         elif asked.body["model"] not in self.models:
-            await wire.error(404, "not_found_error", f"model: {asked.body['model']}")
+            await _error(wire, 404, "not_found_error", f"model: {asked.body['model']}")
         elif asked.prompt_tokens > (context := self.models[asked.body["model"]]):
             size = f"{asked.prompt_tokens} tokens > {context} maximum"
-            await wire.error(400, "invalid_request_error", f"prompt is too long: {size}")
+            await _error(wire, 400, "invalid_request_error", f"prompt is too long: {size}")
         else:
             return False
         return True
 
-    async def _message(self, asked: Asked, wire: _Wire) -> bool:
+    async def _message(self, asked: Asked, wire: Wire) -> bool:
         turn = await self._turn(asked)
         if isinstance(turn, Fault):
             await _FAULTS[turn.name](self, turn, asked, wire)
@@ -225,16 +203,16 @@ class AnthropicServer:
         self.bill(events)
         await self.begin(turn, events, wire)
         for event in events.end():
-            await wire.event(event, turn.chunk)
+            await _event(wire, event, turn.chunk)
         await wire.finish()
         return True
 
-    async def begin(self, answer: Answer, events: _Events, wire: _Wire) -> None:
+    async def begin(self, answer: Answer, events: _Events, wire: Wire) -> None:
         """Everything but the end of an answer."""
         named = {"request-id": f"req_{len(self.asked):012}"} if answer.request_id else {}
         await wire.start(200, "text/event-stream; charset=utf-8", named)
         for event in events.start():
-            await wire.event(event, answer.chunk)
+            await _event(wire, event, answer.chunk)
 
     def cost(self, asked: Asked) -> dict[str, int]:
         """Prompt tokens by class; what ends at a breakpoint is cached from now on."""
@@ -280,14 +258,8 @@ class AnthropicServer:
 @asynccontextmanager
 async def serving(server: AnthropicServer):
     """`server` on a port of its own; fails at the end when it was asked what it must not be asked."""
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
-    host, port = listener.sockets[0].getsockname()
-    server.url = f"http://{host}:{port}"
-    try:
+    async with listening(server):
         yield server
-    finally:
-        listener.close()
-        await server.hang_up()
     assert not server.violations, server.violations
 
 
@@ -361,90 +333,90 @@ def _prefix(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> s
 # --- faults, by name --------------------------------------------------------------------------------------------------
 
 
-async def _status(_server: AnthropicServer, fault: Fault, _asked: Asked, wire: _Wire) -> None:
-    await wire.error(fault.status, fault.kind, fault.message, fault.headers)
+async def _status(_server: AnthropicServer, fault: Fault, _asked: Asked, wire: Wire) -> None:
+    await _error(wire, fault.status, fault.kind, fault.message, fault.headers)
 
 
-async def _page(_server: AnthropicServer, fault: Fault, _asked: Asked, wire: _Wire) -> None:
-    await wire.whole(fault.status, fault.raw, "text/html", fault.headers)
+async def _page(_server: AnthropicServer, fault: Fault, _asked: Asked, wire: Wire) -> None:
+    await wire.whole(fault.status, fault.raw, kind="text/html", headers=fault.headers)
 
 
-async def _begin(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _begin(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     events = _Events(fault.first, asked, number=len(server.asked), cost=server.cost(asked))
     server.bill(events)
     await server.begin(fault.first, events, wire)
 
 
-async def _error_event(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _error_event(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
-    await wire.event({"type": "error", "error": {"type": fault.kind, "message": fault.message}})
+    await _event(wire, {"type": "error", "error": {"type": fault.kind, "message": fault.message}})
     await wire.finish()
 
 
-async def _no_stop(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _no_stop(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
     await wire.finish()
 
 
-async def _reset(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _reset(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
 
 
-async def _no_answer(_server: AnthropicServer, _fault: Fault, _asked: Asked, _wire: _Wire) -> None:
+async def _no_answer(_server: AnthropicServer, _fault: Fault, _asked: Asked, _wire: Wire) -> None:
     return
 
 
-async def _no_http(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
+async def _no_http(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
     await wire.send(b"220 mail.example.org ready for mail\r\n\r\n")
 
 
-async def _silent(server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
+async def _silent(server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
     server.said.set()
     await wire.until_hung_up()
     server.hung_up.set()
 
 
-async def _silent_after_headers(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _silent_after_headers(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await wire.start(200, "text/event-stream")
     await _silent(server, fault, asked, wire)
 
 
-async def _silent_midway(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _silent_midway(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
     await _silent(server, fault, asked, wire)
 
 
-async def _raw(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _raw(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
     await wire.chunk(fault.raw)
     await wire.finish()
 
 
-async def _wrong_type(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
-    await wire.whole(200, b"<html>Please log in.</html>", "text/html")
+async def _wrong_type(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
+    await wire.whole(200, b"<html>Please log in.</html>", kind="text/html")
 
 
-async def _redirect(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
-    await wire.whole(307, b"", "text/plain", {"Location": "/v1/elsewhere"})
+async def _redirect(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
+    await wire.whole(307, b"", kind="text/plain", headers={"Location": "/v1/elsewhere"})
 
 
-async def _compressed(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
-    await wire.whole(200, b"no matter", "text/event-stream", {"Content-Encoding": "gzip"})
+async def _compressed(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
+    await wire.whole(200, b"no matter", kind="text/event-stream", headers={"Content-Encoding": "gzip"})
 
 
-async def _long_line(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: _Wire) -> None:
+async def _long_line(_server: AnthropicServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
     await wire.start(200, "text/event-stream")
     while True:
         await wire.chunk(b" " * 500_000)
 
 
-async def _endless(server: AnthropicServer, fault: Fault, asked: Asked, wire: _Wire) -> None:
+async def _endless(server: AnthropicServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
     while True:
-        await wire.event({"type": "ping", "filling": " " * 500_000})
+        await _event(wire, {"type": "ping", "filling": " " * 500_000})
 
 
-_FAULTS: Mapping[FaultName, Callable[[AnthropicServer, Fault, Asked, _Wire], Awaitable[None]]] = {
+_FAULTS: Mapping[FaultName, Callable[[AnthropicServer, Fault, Asked, Wire], Awaitable[None]]] = {
     "status": _status,
     "page": _page,
     "error_event": _error_event,
@@ -578,59 +550,10 @@ def _tokens(text: str) -> int:
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
 
 
-class _Wire:
-    """HTTP/1.1, as much of it as one client needs."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def request(self) -> tuple[str, Mapping[str, str], bytes] | None:
-        """Path, headers in lower case, and body of the next request; None at the end of the connection."""
-        try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
-            return None
-        first, *lines = head.decode("latin-1").strip().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return first.split(" ")[1], headers, body
-
-    async def until_hung_up(self) -> None:
-        """Until the client closes the connection."""
-        with suppress(ConnectionError):
-            await self._reader.read(1)
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def start(self, status: int, kind: str, headers: Mapping[str, str] | None = None) -> None:
-        await self.send(_head(status, {"Content-Type": kind, "Transfer-Encoding": "chunked", **(headers or {})}))
-
-    async def event(self, event: Mapping[str, Any], chunk: int | None = None) -> None:
-        data = f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
-        for start in range(0, len(data), chunk or len(data)):
-            await self.chunk(data[start : start + (chunk or len(data))])
-
-    async def chunk(self, data: bytes) -> None:
-        await self.send(b"%x\r\n%s\r\n" % (len(data), data))
-
-    async def finish(self) -> None:
-        await self.send(b"0\r\n\r\n")
-
-    async def whole(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
-        sizes = {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}
-        await self.send(_head(status, sizes) + body)
-
-    async def json(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        await self.whole(status, json.dumps(body).encode(), "application/json", headers)
-
-    async def error(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_of_an_error"}
-        await self.json(status, body, {"request-id": "req_of_an_error", **(headers or {})})
+async def _event(wire: Wire, event: Mapping[str, Any], chunk: int | None = None) -> None:
+    await wire.chunk(f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode(), chunk)
 
 
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode()
+async def _error(wire: Wire, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+    body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_of_an_error"}
+    await wire.json(status, body, kind=JSON, headers={"request-id": "req_of_an_error", **(headers or {})})

@@ -5,24 +5,21 @@ A turn of its script may be a `Fault`. What no client of ours may send is in `vi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.demo.loopback import Wire, listening
 from apps.demo.ollama import (
-    JSON,
     NAME,
     NDJSON,
     Answer,
     Asked,
     Known,
     OllamaServer,
-    Wire,
     bill,
     line_of,
-    listening,
     said,
     words,
 )
@@ -77,19 +74,19 @@ async def serving(server: OllamaServer):
 
 
 async def _status(_server: OllamaServer, fault: Fault, _asked: Asked, wire: Wire) -> None:
-    await wire.whole(fault.status, json.dumps({"error": fault.error}).encode(), kind=JSON, headers=fault.headers)
+    await wire.json(fault.status, {"error": fault.error}, headers=fault.headers)
 
 
 async def _begin(server: OllamaServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     server.billed.append(bill(fault.first, asked))
     await wire.start(200, NDJSON)
     for line in words(fault.first, asked):
-        await wire.line(line, fault.first.chunk)
+        await wire.chunk(line, fault.first.chunk)
 
 
 async def _error_line(server: OllamaServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
-    await wire.line(line_of({"error": fault.error}))
+    await wire.chunk(line_of({"error": fault.error}))
     await wire.finish()
 
 
@@ -108,7 +105,7 @@ async def _no_answer(_server: OllamaServer, _fault: Fault, _asked: Asked, _wire:
 
 async def _half_line(server: OllamaServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
-    await wire.line(said(asked, content="the other half")[:-20])
+    await wire.chunk(said(asked, content="the other half")[:-20])
     await wire.finish()
 
 
@@ -138,7 +135,7 @@ async def _wait_for_the_end(server: OllamaServer, wire: Wire) -> None:
 
 async def _raw(server: OllamaServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
-    await wire.line(fault.raw)
+    await wire.chunk(fault.raw)
     await wire.finish()
 
 
@@ -153,7 +150,7 @@ async def _redirect(_server: OllamaServer, _fault: Fault, _asked: Asked, wire: W
 async def _long_line(_server: OllamaServer, _fault: Fault, _asked: Asked, wire: Wire) -> None:
     await wire.start(200, NDJSON)
     while True:
-        await wire.line(b" " * 500_000)
+        await wire.chunk(b" " * 500_000)
 
 
 async def _endless(_server: OllamaServer, _fault: Fault, asked: Asked, wire: Wire) -> None:
@@ -161,14 +158,14 @@ async def _endless(_server: OllamaServer, _fault: Fault, asked: Asked, wire: Wir
     number = 0
     while True:
         words = " ".join(str(number + more) for more in range(50_000))
-        await wire.line(said(asked, content=words))
+        await wire.chunk(said(asked, content=words))
         number += 50_000
 
 
 async def _looping(server: OllamaServer, fault: Fault, asked: Asked, wire: Wire) -> None:
     await _begin(server, fault, asked, wire)
     while True:
-        await wire.line(said(asked, content="I will look at the file once more.\n"))
+        await wire.chunk(said(asked, content="I will look at the file once more.\n"))
 
 
 _FAULTS: Mapping[FaultName, Callable[[OllamaServer, Fault, Asked, Wire], Awaitable[None]]] = {

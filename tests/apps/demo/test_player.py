@@ -12,7 +12,8 @@ import pytest
 
 from apps.demo.errands import ERRANDS, Errand
 from apps.demo.ground import SAMPLE
-from apps.demo.ollama import OllamaServer, listening
+from apps.demo.loopback import listening
+from apps.demo.ollama import OllamaServer
 from apps.demo.player import STRANGER, play
 from apps.demo.thinkers import thinker
 from sidecar import discover, minds
