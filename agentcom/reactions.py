@@ -27,5 +27,11 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.TASK_BURIED: (Reaction("apps.forge.jobs.take_failure", needs="forge"),),
     Kind.TASK_CANCELLED: (Reaction("apps.forge.jobs.take_failure", needs="forge"),),
     Kind.PULL_MERGED: (Reaction("apps.forge.jobs.verify_again"),),
+    Kind.ENDPOINT_ADDED: (Reaction("apps.endpoints.jobs.look"),),
+    Kind.ENDPOINT_CHANGED: (Reaction("apps.endpoints.jobs.look"),),
+    Kind.ENDPOINT_DRAINED: (Reaction("apps.tasks.jobs.rematch"),),
+    Kind.ENDPOINT_RESUMED: (Reaction("apps.tasks.jobs.rematch"),),
+    Kind.ENDPOINT_UP: (Reaction("apps.tasks.jobs.rematch"),),
+    Kind.ENDPOINT_DOWN: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.REPO_SYNCED: (Reaction("apps.forge.jobs.base_moved"),),
 }

@@ -1,14 +1,17 @@
-"""Turns two URLs and a file into Django's settings: the database, the channel layer, the secret key."""
+"""Turns words of the environment into Django's settings: the database, the channel layer, the secret key, networks."""
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 SQLITE_PRAGMAS = (
     # WAL lets readers go on while one writes; FULL syncs the log at every commit, so that what was answered is on disk.
@@ -64,3 +67,11 @@ def secret_key(given: str, file: Path) -> str:
         os.link(draft, file)
     draft.unlink()
     return file.read_text(encoding="ascii").strip()
+
+
+def networks(given: Iterable[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Networks such as 192.168.1.0/24; raises ImproperlyConfigured for one that is none."""
+    try:
+        return tuple(ipaddress.ip_network(one.strip()) for one in given if one.strip())
+    except ValueError as wrong:
+        raise ImproperlyConfigured(f"AGENTCOM_ENDPOINT_NETWORKS: {wrong}.") from wrong

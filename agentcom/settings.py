@@ -11,7 +11,7 @@ from pathlib import Path
 import django_stubs_ext
 import environ
 
-from agentcom.reading import channel_layer, database, secret_key
+from agentcom.reading import channel_layer, database, networks, secret_key
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Repo], at run time too
 
@@ -233,6 +233,9 @@ ATTEMPT_CALLS = env.int("AGENTCOM_ATTEMPT_CALLS", default=200)
 MODEL_FIXES = env.int("AGENTCOM_MODEL_FIXES", default=2)
 # A model that could not be reached, or had too much to do, is no failure of the task; it waits so long.
 MODEL_PAUSE = timedelta(seconds=env.float("AGENTCOM_MODEL_PAUSE_SECONDS", default=30))
+# Where operators' endpoints may be, beside public addresses: networks such as 192.168.1.0/24; and on which ports.
+ENDPOINT_NETWORKS = networks(env.list("AGENTCOM_ENDPOINT_NETWORKS", default=[]))
+ENDPOINT_PORTS = tuple(env.list("AGENTCOM_ENDPOINT_PORTS", cast=int, default=[80, 443, 11434]))
 QUEUE_TTL = timedelta(seconds=env.float("AGENTCOM_QUEUE_TTL_SECONDS", default=0))
 """A task that no agent took for so long is buried; zero, the default, keeps it for ever."""
 

@@ -123,7 +123,10 @@ class AgentCommand(Settings):
 
 
 class Config(Settings):
-    """The settings of one agent. `sandbox` "off" is the operator's word that tasks may do what this user may do."""
+    """The settings of one agent. `sandbox` "off" is the operator's word that tasks may do what this user may do.
+
+    `hub_endpoints` is whether models are also asked at addresses that the hub tells of; false: only those in `models`.
+    """
 
     hub: Annotated[str, AfterValidator(_address)]
     name: Name
@@ -134,6 +137,7 @@ class Config(Settings):
     toolchains: list[Path] = Field(default_factory=list, max_length=50)
     limits: Bounds = Bounds()
     models: list[Thinker] = Field(default_factory=list, max_length=OFFERS)
+    hub_endpoints: bool = True
     commands: list[AgentCommand] = Field(default_factory=list, max_length=20)
 
     @model_validator(mode="after")

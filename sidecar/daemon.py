@@ -21,22 +21,36 @@ from sidecar.bench import Bench
 from sidecar.callbook import CallBook
 from sidecar.config import Config
 from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Start, Stop
+from sidecar.executors import EXECUTORS
 from sidecar.journal import Entry, Journal, RootLock
 from sidecar.link import Link
+from sidecar.load import Meter
 from sidecar.machine import clock, host
+from sidecar.minds import Minds
 from sidecar.offering import Offering
 from sidecar.report import fit
 from sidecar.sandbox import Level, Policy, detect
 from sidecar.sandbox.processes import send, waiting_for_nobody
 from sidecar.session import Session
+from sidecar.trials import Trials
 from sidecar.wire import VERSION
-from sidecar.wire.messages import CallsSettled, Frame, Hello, TaskAssign, TaskReleased, Terminal
-from sidecar.wire.nouns import Error, ModelOffer, Sandbox, Step
+from sidecar.wire.messages import (
+    CallsSettled,
+    EndpointsKnown,
+    Frame,
+    Hello,
+    TaskAssign,
+    TaskFailed,
+    TaskReleased,
+    Terminal,
+)
+from sidecar.wire.nouns import EndpointState, Error, ModelOffer, Sandbox, Step
 from sidecar.work import VERIFY, forget_remains, perform, salvage_kept
 
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
+LOAD_SECONDS = 10.0
 STOP_SECONDS = 10.0
 """Stopped work is killed after its grace of under two seconds; more than this means that something is wrong."""
 DELIVERY_SECONDS = 5.0
@@ -64,6 +78,7 @@ class Daemon:
         self._policy = Policy(sandbox=config.sandbox, read_only=tuple(config.toolchains), hidden=(root,))
         self._level = level or detect(self._policy)
         commands = minds.usable(config.commands, self._policy)
+        found = Minds(config.models, borrows=config.hub_endpoints)
         self._walls = minds.in_words(self._level, commands)
         self._bench = Bench(
             root=root,
@@ -71,9 +86,10 @@ class Daemon:
             token=config.token,
             policy=self._policy,
             bounds=config.limits,
-            executors=minds.executors(config.models, commands),
+            executors=minds.equip(found, commands),
         )
-        self._offering = Offering(config.models, minds.offers(config.models, commands))
+        trials = Trials(root) if config.hub_endpoints else None
+        self._offering = Offering(found, [minds.command_offer(one) for one in commands], trials)
         self._running: Running | None = None
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -128,6 +144,7 @@ class Daemon:
                 group.create_task(self._link.run(), name="link"),
                 group.create_task(self._tick(), name="clock"),
                 group.create_task(self._offering.watch(self._offered), name="models"),
+                group.create_task(self._measure(), name="load"),
             ]
             salvaging = group.create_task(self._salvage(), name="salvage")
             await self._leaving.wait()
@@ -142,8 +159,15 @@ class Daemon:
             self._tell_calls()
             await asyncio.sleep(TICK_SECONDS)
 
-    def _offered(self, models: list[ModelOffer]) -> None:
-        self._do(self._session.offered(models))
+    def _offered(self, models: list[ModelOffer], endpoints: list[EndpointState]) -> None:
+        self._do(self._session.offered(models, endpoints))
+
+    async def _measure(self) -> None:
+        """How busy this machine is, over and over: the hub chooses between machines by it."""
+        meter = Meter(self._root)
+        while True:
+            await asyncio.sleep(LOAD_SECONDS)
+            self._do(self._session.measured(await meter.read()))
 
     def _tell_calls(self) -> None:
         """Calls of models that the hub does not have in its ledger yet."""
@@ -208,6 +232,8 @@ class Daemon:
             logger.warning("the hub objects", frame=frame.model_dump())
         else:
             logger.debug("heard", type=kind)
+        if isinstance(frame, EndpointsKnown):
+            self._offering.know(frame.endpoints)
         if isinstance(frame, CallsSettled):
             self._book.settled(frame.attempt, frame.calls)
         self._do(self._session.receive(frame, clock()))
@@ -268,6 +294,8 @@ class Daemon:
         logger.info("work ends", task=assign.task, attempt=assign.attempt, report=report.type if report else None)
         self._running = None
         self._ended.set()
+        if isinstance(report, TaskFailed) and report.result.blame == "infrastructure":
+            self._offering.suspect(assign.executor, assign.url)
         self._tell_calls()  # before the report, so that what is left of its allowance goes back exactly
         self._do(self._session.finished(assign.attempt, fit(report) if report else None, clock()))
 
@@ -278,9 +306,10 @@ class Daemon:
         return Hello(
             version=VERSION,
             software=f"agentcom-sidecar {__version__}",
-            executors=sorted({*self._bench.executors, VERIFY}),
+            executors=sorted({*EXECUTORS, *(one.executor for one in self._offering.now()), VERIFY}),
             capabilities=self._config.capabilities,
             models=self._offering.now(),
+            endpoints=self._offering.states(),
             sandbox=Sandbox(level=self._level.name, detail=self._walls[:500], enforced=enforced),
             host=host(),
         )

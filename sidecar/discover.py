@@ -14,6 +14,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Installed, Ollama, Shown, Think, supports_strict_context
 from sidecar.agent.probe import Probed, probe
 from sidecar.config import Thinker, hub_address
+from sidecar.wire.nouns import KnownEndpoint, KnownModel
 
 HERE = "127.0.0.1"
 PORTS = {"": 11434, "http": 80, "https": 443}
@@ -82,26 +83,61 @@ def _chosen(installed: Sequence[Installed], wanted: Sequence[str], say: Say) -> 
     return list(dict.fromkeys(names[name] for name in wanted if name in names))
 
 
+class Unfit(Exception):
+    """A model answers, but cannot do our work; the text says why."""
+
+
 async def _tried(url: str, installed: Installed, say: Say) -> Thinker | None:
     """Its settings when it passed; what was found is said either way."""
     try:
-        async with _asking(url, model=installed.name, context=LARGEST_CONTEXT) as server:
-            shown = await server.show(installed.name)
-        if lack := _lack(shown):
-            say(f"  {installed.name}: not offered. {lack}")
-            return None
-        thinker = _settings(url, installed, shown)
-        async with _asking(url, model=thinker.model, context=thinker.context, think=thinker.think) as server:
-            found = await probe(server, _dialects(shown))
+        thinker, found = await _trial(url, installed)
+    except Unfit as unfit:
+        say(f"  {installed.name}: not offered. {unfit}")
     except ModelFault as fault:
         say(f"  {installed.name}: {fault.message}")
-        return None
+    else:
+        say(f"  {installed.name}: {_in_words(found, thinker)}")
+        return thinker
+    return None
+
+
+async def _trial(url: str, installed: Installed) -> tuple[Thinker, Probed]:
+    """Raises Unfit, and ModelFault when the endpoint fails."""
+    thinker, shown = await _shown(url, installed)
+    async with _asking(url, model=thinker.model, context=thinker.context, think=thinker.think) as server:
+        found = await probe(server, _dialects(shown))
     if not found.dialect:
-        say(f"  {installed.name}: not offered. {found.reason}")
-        return None
-    say(f"  {installed.name}: {_in_words(found, thinker)}")
+        raise Unfit(found.reason)
     dialect = "native" if found.dialect == "native" else "fenced"
-    return thinker.model_copy(update={"dialect": dialect, "tokens_per_second": found.tokens_per_second})
+    measured = {"dialect": dialect, "tokens_per_second": found.tokens_per_second}
+    return thinker.model_copy(update=measured), found
+
+
+async def _shown(url: str, installed: Installed) -> tuple[Thinker, Shown]:
+    """How it would be spoken to, by what its server tells of it."""
+    async with _asking(url, model=installed.name, context=LARGEST_CONTEXT) as server:
+        shown = await server.show(installed.name)
+    if lack := _lack(shown):
+        raise Unfit(lack)
+    return _settings(url, installed, shown), shown
+
+
+async def borrowed(endpoint: KnownEndpoint, model: KnownModel) -> Thinker:
+    """A model of an endpoint that the hub tells of, tried unless this very build of it was found good before.
+
+    Raises Unfit, and ModelFault when the endpoint fails.
+    """
+    installed = Installed(name=model.name, digest=model.digest, size=0)
+    async with _asking(endpoint.url, model="", context=LARGEST_CONTEXT) as server:
+        version = await server.version()
+    if not supports_strict_context(version):
+        raise Unfit(f"Version {version} cuts long conversations without a word; it takes 0.12.6 or later.")
+    if model.dialect in {"native", "fenced"}:
+        thinker, _ = await _shown(endpoint.url, installed)
+        found = {"dialect": model.dialect, "tokens_per_second": model.tokens_per_second}
+        return thinker.model_copy(update={**found, "grade": endpoint.grade})
+    thinker, _ = await _trial(endpoint.url, installed)
+    return thinker.model_copy(update={"grade": endpoint.grade})
 
 
 def _lack(shown: Shown) -> str:

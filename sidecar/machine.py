@@ -1,23 +1,42 @@
-"""Facts of this machine for the hub's pages, and the clock by which leases are counted here."""
+"""Facts of this machine for the hub, and the clock by which leases are counted here."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
 import time
+import uuid
+from pathlib import Path
 
 from sidecar.wire.nouns import Host
+
+MACHINE_ID = Path("/etc/machine-id")
 
 
 def host() -> Host:
     """What the hub shows of this machine."""
     return Host(
+        machine=machine(),
         hostname=socket.gethostname()[:200],
         system=f"{platform.system()} {platform.release()} {platform.machine()}"[:200],
         cpus=_cpus(),
         memory_bytes=_memory(),
     )
+
+
+def machine(machine_id: Path = MACHINE_ID) -> str:
+    """The same for every agent of this machine, and for no other: a digest, for a machine's id is to be told to nobody.
+
+    A system without such an id is told by its network address and name.
+    """
+    try:
+        identity = machine_id.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        identity = ""
+    identity = identity or f"{uuid.getnode():x}.{socket.gethostname()}"
+    return hashlib.sha256(f"agentcom.{identity}".encode()).hexdigest()[:32]
 
 
 def _cpus() -> int:

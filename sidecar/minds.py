@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -28,12 +28,36 @@ WARMEST = 0.4
 """Local models are asked with this temperature unless their settings say otherwise; it sinks when they go wrong."""
 
 
+class Minds:
+    """The models that may be used now: this machine's own, and those it borrows of the endpoints of its hub."""
+
+    def __init__(self, own: Sequence[Thinker], *, borrows: bool = False) -> None:
+        """`borrows` is whether this machine may use an endpoint that is not in its own settings."""
+        self.own = tuple(own)
+        self.borrowed: tuple[Thinker, ...] = ()
+        self.borrows = borrows
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of endpoints that there are, or may be."""
+        return {str(thinker.executor) for thinker in self.own} | ({"ollama"} if self.borrows else set())
+
+    def find(self, kind: str, model: str, url: str) -> Mind | None:
+        """The model of this name; of that very endpoint, when its `url` is given. Its own settings go first."""
+        for thinker in (*self.own, *self.borrowed):
+            if (thinker.executor, thinker.model) == (kind, model) and url in {"", thinker.url}:
+                return mind(thinker)
+        return None
+
+
 def executors(thinkers: Sequence[Thinker], commands: Sequence[AgentCommand] = ()) -> Mapping[str, Executor]:
+    """The executors of an agent that only ever uses these models and commands."""
+    return equip(Minds(thinkers), commands)
+
+
+def equip(minds: Minds, commands: Sequence[AgentCommand] = ()) -> Mapping[str, Executor]:
     """The executors of an agent: those that every machine has, one for each kind of endpoint, one for its commands."""
-    by_kind: dict[str, dict[str, Mind]] = defaultdict(dict)
-    for thinker in thinkers:
-        by_kind[thinker.executor][thinker.model] = mind(thinker)
-    thinking = {kind: Thinking(kind, minds) for kind, minds in by_kind.items()}
+    thinking = {kind: Thinking(kind, partial(minds.find, kind)) for kind in minds.kinds}
     command = Command(commands, ways={"files": Run, "acp": Talking})
     return {**EXECUTORS, **thinking, **({Command.name: command} if commands else {})}
 
@@ -58,20 +82,26 @@ def in_words(level: Level, commands: Sequence[AgentCommand]) -> str:
 
 def offers(thinkers: Sequence[Thinker], commands: Sequence[AgentCommand] = ()) -> list[ModelOffer]:
     """What the hub is told of these models, and of the commands that can do a model's work."""
-    by_command = [ModelOffer(executor=Command.name, model=one.name, grade=one.grade) for one in commands]
-    by_model = [
-        ModelOffer(
-            executor=thinker.executor,
-            model=thinker.model,
-            grade=thinker.grade,
-            context=thinker.context,
-            dialect=thinker.dialect,
-            digest=thinker.digest,
-            tokens_per_second=thinker.tokens_per_second,
-        )
-        for thinker in thinkers
-    ]
-    return by_model + by_command
+    return [*map(offer, thinkers), *map(command_offer, commands)]
+
+
+def command_offer(command: AgentCommand) -> ModelOffer:
+    """What the hub is told of a command that can do a model's work."""
+    return ModelOffer(executor=Command.name, model=command.name, grade=command.grade)
+
+
+def offer(thinker: Thinker) -> ModelOffer:
+    """What the hub is told of one model."""
+    return ModelOffer(
+        executor=thinker.executor,
+        model=thinker.model,
+        grade=thinker.grade,
+        context=thinker.context,
+        dialect=thinker.dialect,
+        digest=thinker.digest,
+        tokens_per_second=thinker.tokens_per_second,
+        url=thinker.url,
+    )
 
 
 def mind(thinker: Thinker) -> Mind:

@@ -1,69 +1,217 @@
-"""Which models can be had right now: local endpoints are looked at again and again, and the hub hears what changed.
+"""Which models can be had right now: endpoints are looked at again and again, and the hub hears what changed.
 
-One miss says nothing: an endpoint counts as gone after two in a row, and as back after one answer.
+One miss says nothing: an endpoint counts as gone after two in a row, and as back after one answer. A local endpoint is
+looked at all the time, and one that the hub tells of; Claude only when it has let an attempt down, until it answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
+from sidecar import discover, minds
 from sidecar.agent.faults import ModelFault
+from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama, Timeouts
-from sidecar.config import Thinker
-from sidecar.wire.nouns import ModelOffer
+from sidecar.config import OFFERS, Thinker
+from sidecar.minds import Minds
+from sidecar.trials import Trials, Verdict
+from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer, Unfit
 
 logger = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 10.0
+TRY_AGAIN_SECONDS = 300.0
+"""After an endpoint failed in the middle of a trial."""
 MISSES = 2
 QUICK = Timeouts(connect=3.0, question=5.0)
 
+Told = tuple[list[ModelOffer], list[EndpointState]]
+"""What the hub is told: the models that can be had, and how the endpoints are."""
+
+
+@dataclass
+class _Server:
+    """One endpoint, as it was last seen. `suspect` is one that is looked at although nobody looks at its kind."""
+
+    kind: str
+    url: str
+    health: Literal["unknown", "up", "down"] = "unknown"
+    misses: int = 0
+    version: str = ""
+    trouble: str = ""
+    loaded: frozenset[str] = field(default=frozenset())
+    suspect: bool = False
+
+    @property
+    def state(self) -> EndpointState:
+        return EndpointState(
+            kind=self.kind, url=self.url, health=self.health, version=self.version, trouble=self.trouble
+        )
+
+    def answered(self, loaded: frozenset[str] = frozenset()) -> None:
+        if self.health == "down":
+            logger.info("the endpoint is back", url=self.url)
+        self.health, self.misses, self.trouble, self.suspect, self.loaded = "up", 0, "", False, loaded
+
+    def missed(self, fault: ModelFault) -> None:
+        self.misses += 1
+        if self.misses == MISSES:
+            self.health, self.trouble, self.loaded = "down", f"{fault.code}: {fault.message}"[:500], frozenset()
+            logger.warning("the endpoint is gone", url=self.url, code=fault.code, message=fault.message[:300])
+
 
 class Offering:
-    """What this agent offers, kept up to date. `all` are the offers when everything answers."""
+    """What this agent offers, kept up to date. `commands` are offers that depend on no endpoint."""
 
-    def __init__(self, thinkers: Sequence[Thinker], all_offers: Sequence[ModelOffer]) -> None:
-        self._local = sorted({thinker.url for thinker in thinkers if thinker.executor == "ollama"})
-        self._place = {(str(t.executor), t.model): t.url for t in thinkers if t.executor == "ollama"}
-        self._all = list(all_offers)
-        self._misses = dict.fromkeys(self._local, 0)
-        self._loaded: dict[str, frozenset[str]] = {}
+    def __init__(self, found: Minds, commands: Sequence[ModelOffer] = (), trials: Trials | None = None) -> None:
+        """Without `trials` to ask and to fill, nothing that the hub tells of is used."""
+        self._minds = found
+        self._commands = list(commands)
+        self._trials = trials
+        self._known: Sequence[KnownEndpoint] = ()
+        self._own = {(str(one.executor), one.url): _Server(str(one.executor), one.url) for one in found.own}
+        self._hubs: dict[tuple[str, str], _Server] = {}
+        self._not_before: dict[tuple[str, str], float] = {}
+        self._woken = asyncio.Event()
 
     def now(self) -> list[ModelOffer]:
-        """The offers whose endpoints answer, each with whether its model is loaded."""
-        return [
-            offer.model_copy(update={"warm": offer.model in self._loaded.get(self._url(offer), frozenset())})
-            for offer in self._all
-            if self._misses.get(self._url(offer), 0) < MISSES
+        """The models whose endpoints answer, each with whether it is loaded."""
+        own = [one for one in self._minds.own if self._server(one).health != "down"]
+        lent = [one for one in self._minds.borrowed if self._server(one).health == "up"]
+        offers = [*map(self._offer, own), *self._commands, *map(self._offer, lent)]
+        return offers[:OFFERS]
+
+    def states(self) -> list[EndpointState]:
+        """The endpoints of this machine's own settings, and the hub's, with those of their models that are no good."""
+        own = [server.state for server in self._own.values()]
+        hubs = [self._state_of(endpoint) for endpoint in self._known]
+        return [*own, *hubs][:OFFERS]
+
+    def _state_of(self, endpoint: KnownEndpoint) -> EndpointState:
+        tried = [(model, self._trials.of(endpoint, model)) for model in endpoint.models] if self._trials else []
+        unfit = [
+            Unfit(model=model.name, digest=model.digest, reason=verdict.reason[:500])
+            for model, verdict in tried
+            if verdict and not verdict.thinker
         ]
+        return self._hubs[endpoint.kind, endpoint.url].state.model_copy(update={"unfit": unfit})
 
-    async def watch(self, changed: Callable[[list[ModelOffer]], None]) -> None:
-        """Look for ever; tell whenever what can be had is not what it was."""
-        told = self.now()
-        while self._local:
-            await asyncio.gather(*(self._look(url) for url in self._local))
-            if (now := self.now()) != told:
-                told = now
-                changed(now)
-            await asyncio.sleep(LOOK_SECONDS)
+    def know(self, endpoints: Sequence[KnownEndpoint]) -> None:
+        """What the hub tells of, in place of what it told of before. An endpoint of our own settings stays ours."""
+        if self._trials is None:
+            return
+        self._known = [one for one in endpoints if one.kind == "ollama" and (one.kind, one.url) not in self._own]
+        places = [(one.kind, one.url) for one in self._known]
+        self._hubs = {place: self._hubs.get(place) or _Server(*place) for place in places}
+        self._borrow()
+        self._woken.set()
 
-    async def _look(self, url: str) -> None:
-        server = Ollama(url=url, model="", context=2_048, timeouts=QUICK)
+    def suspect(self, kind: str, url: str) -> None:
+        """An attempt was let down there: look whether it is gone."""
+        for server in self._own.values():
+            if server.kind == kind and url in {"", server.url}:
+                server.suspect = True
+                self._woken.set()
+
+    async def watch(self, changed: Callable[[list[ModelOffer], list[EndpointState]], None]) -> None:
+        """Look for ever; tell whenever what can be had, or where, is not what it was."""
+        told: Told = (self.now(), self.states())
+        async with asyncio.TaskGroup() as group:
+            trying: asyncio.Task[None] | None = None
+            while True:
+                await asyncio.gather(*(self._look(server) for server in self._due()))
+                if trying is None or trying.done():
+                    trying = group.create_task(self._try(), name="trials")
+                if (now := (self.now(), self.states())) != told:
+                    told = now
+                    changed(*now)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until it is time to look again. With nothing to look at, until there is."""
+        self._woken.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS if self._due() else None)
+
+    def _due(self) -> list[_Server]:
+        own = [one for one in self._own.values() if one.kind == "ollama" or one.suspect]
+        return [*own, *self._hubs.values()]
+
+    async def _look(self, server: _Server) -> None:
         try:
-            self._loaded[url] = frozenset(model.name for model in await server.running())
-            if self._misses[url] >= MISSES:
-                logger.info("the endpoint is back", url=url)
-            self._misses[url] = 0
+            await (self._look_at_claude(server) if server.kind == "claude" else self._look_at_ollama(server))
         except ModelFault as fault:
-            self._misses[url] += 1
-            if self._misses[url] == MISSES:
-                self._loaded.pop(url, None)
-                logger.warning("the endpoint is gone", url=url, code=fault.code, message=fault.message[:300])
-        finally:
-            await server.close()
+            server.missed(fault)
 
-    def _url(self, offer: ModelOffer) -> str:
-        return self._place.get((offer.executor, offer.model), "")
+    async def _look_at_ollama(self, server: _Server) -> None:
+        client = Ollama(url=server.url, model="", context=2_048, timeouts=QUICK)
+        try:
+            if not server.version:
+                server.version = (await client.version())[:64]
+            server.answered(frozenset(model.name for model in await client.running()))
+        finally:
+            await client.close()
+
+    async def _look_at_claude(self, server: _Server) -> None:
+        thinker = next(one for one in self._minds.own if (one.executor, one.url) == (server.kind, server.url))
+        client = Claude(model=thinker.model, api_key=thinker.key, base_url=thinker.url, context=thinker.context)
+        try:
+            await client.look()
+            server.answered()
+        finally:
+            await client.close()
+
+    async def _try(self) -> None:
+        """Try what the hub tells of and nobody has tried here, one after the other; each is offered as it passes."""
+        for endpoint in list(self._known):
+            for model in endpoint.models:
+                if self._hubs.get((endpoint.kind, endpoint.url), _NOWHERE).health == "up":
+                    await self._try_one(endpoint, model)
+
+    async def _try_one(self, endpoint: KnownEndpoint, model: KnownModel) -> None:
+        if self._trials is None or self._trials.of(endpoint, model) is not None:
+            return
+        if time.monotonic() < self._not_before.get((endpoint.url, model.name), 0.0):
+            return
+        try:
+            verdict = Verdict(thinker=await discover.borrowed(endpoint, model))
+            logger.info("a model of the hub's is offered", url=endpoint.url, model=model.name)
+        except discover.Unfit as unfit:
+            verdict = Verdict(reason=str(unfit))
+            logger.warning("a model of the hub's is not offered", url=endpoint.url, model=model.name, reason=str(unfit))
+        except ModelFault as fault:  # it says nothing of the model
+            self._not_before[endpoint.url, model.name] = time.monotonic() + TRY_AGAIN_SECONDS
+            logger.warning("a model could not be tried", url=endpoint.url, model=model.name, reason=fault.message[:300])
+            return
+        self._trials.keep(endpoint, model, verdict)
+        self._borrow()
+        self._woken.set()
+
+    def _borrow(self) -> None:
+        """Use what passed here, of what the hub still tells of, by the grade that the hub gives it now."""
+        if self._trials is None:
+            return
+        found = [
+            verdict.thinker.model_copy(update={"grade": endpoint.grade})
+            for endpoint in self._known
+            for model in endpoint.models
+            if (verdict := self._trials.of(endpoint, model)) and verdict.thinker
+        ]
+        self._minds.borrowed = tuple(found)
+
+    def _server(self, thinker: Thinker) -> _Server:
+        place = (str(thinker.executor), thinker.url)
+        return self._own.get(place) or self._hubs.get(place, _NOWHERE)
+
+    def _offer(self, thinker: Thinker) -> ModelOffer:
+        return minds.offer(thinker).model_copy(update={"warm": thinker.model in self._server(thinker).loaded})
+
+
+_NOWHERE = _Server("", "")

@@ -14,7 +14,7 @@ from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Star
 from sidecar.progress import Progress
 from sidecar.wire import messages
 from sidecar.wire.messages import Frame, TaskAssign, Terminal
-from sidecar.wire.nouns import Error, Holding, ModelOffer, Step
+from sidecar.wire.nouns import EndpointState, Error, Holding, Load, ModelOffer, Step
 
 PROGRESS_SECONDS = 1.0
 RESEND_SECONDS = 15.0
@@ -188,10 +188,17 @@ class Session:
         due = [a for a in self._reports if now - spoken.reports.get(a, now - RESEND_SECONDS) >= RESEND_SECONDS]
         return [self._say_report(spoken, attempt, now) for attempt in due]
 
-    def offered(self, models: list[ModelOffer]) -> list[Effect]:
-        """What can be thought with has changed; every later hello says the same."""
-        self._hello = self._hello.model_copy(update={"models": models})
-        return [Send(messages.ModelsOffered(id=self._mark("models"), models=models))] if self.welcomed else []
+    def offered(self, models: list[ModelOffer], endpoints: list[EndpointState]) -> list[Effect]:
+        """What can be thought with, or where, has changed; every later hello says the same."""
+        self._hello = self._hello.model_copy(update={"models": models, "endpoints": endpoints})
+        if not self.welcomed:
+            return []
+        return [Send(messages.ModelsOffered(id=self._mark("models"), models=models, endpoints=endpoints))]
+
+    def measured(self, load: Load) -> list[Effect]:
+        """How busy this machine is. Said while somebody listens; the next hello says it as well."""
+        self._hello = self._hello.model_copy(update={"host": self._hello.host.model_copy(update={"load": load})})
+        return [Send(messages.HostMeasured(id=self._mark("load"), load=load))] if self.welcomed else []
 
     # --- our own work ---------------------------------------------------------------------------------------------
 

@@ -203,6 +203,7 @@ class Attempt:
             timeout_seconds=left,
             checks=self._assign.checks,
             model=self._assign.model,
+            url=self._assign.url,
             steps=self._assign.max_steps,
             purse=self._purse,
             run=self._runs,

@@ -21,10 +21,22 @@ from apps.agents.lifecycle import AgentState, state_of
 from apps.agents.models import Agent, AgentQuerySet
 from apps.agents.permissions import Anybody, scoped
 from apps.agents.throttling import GuessRate, TokenRate
+from apps.endpoints.models import Host
 from apps.events.paging import Pages
 from apps.events.refused import Refused
 
 NAME = OpenApiParameter("name", OpenApiTypes.STR, OpenApiParameter.PATH)
+
+
+class HostSerializer(serializers.ModelSerializer[Host]):
+    """A machine; `load` is in percent and bytes, as its agents measured it at `measured_at`."""
+
+    load = serializers.DictField()
+
+    class Meta:
+        model = Host
+        fields = ["id", "hostname", "system", "cpus", "memory_bytes", "load", "measured_at"]
+        read_only_fields = fields
 
 
 class AgentSerializer(serializers.ModelSerializer[Agent]):
@@ -37,7 +49,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     executors = serializers.ListField(child=serializers.CharField())
     capabilities = serializers.ListField(child=serializers.CharField())
     models = serializers.ListField(source="offers", child=serializers.DictField(), help_text="What it can think with.")
-    host = serializers.DictField()
+    host = HostSerializer(allow_null=True)
 
     class Meta:
         model = Agent
@@ -75,6 +87,7 @@ def with_work() -> AgentQuerySet:
     return (
         Agent.objects.annotate(held=held)
         .annotate(held_task=F("held__task"), held_status=F("held__task__status"))
+        .select_related("host")
         .prefetch_related("repos")
     )
 

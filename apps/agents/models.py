@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.endpoints.models import Host
 from apps.events.clock import FromNow
 from apps.repos.models import Repo
 
@@ -43,7 +44,7 @@ class Agent(models.Model):
     sandbox = models.CharField(max_length=20, default="none")
     sandbox_detail = models.CharField(max_length=500, blank=True, default="")
     software = models.CharField(max_length=100, blank=True, default="")
-    host = models.JSONField(default=dict, blank=True)
+    host = models.ForeignKey(Host, null=True, blank=True, on_delete=models.SET_NULL, related_name="agents")
     connection = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001  NULL is no connection
     connected_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)

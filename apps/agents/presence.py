@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from apps.agents import tokens
+from apps.agents import offering, tokens
 from apps.agents.models import Agent
+from apps.endpoints import reports
+from apps.endpoints.models import Host
 from apps.events.kinds import Kind
 from apps.events.log import hint, record
 from apps.events.refused import Refused
@@ -19,18 +21,46 @@ from apps.events.refused import Refused
 @transaction.atomic
 def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
     """`connection` speaks for the agent from now on; whichever did before is told to close."""
+    before = Agent.objects.filter(pk=agent.pk).values_list("host", flat=True).first()
+    host = _host(agent, facts["host"])
+    offers = offering.take(host, facts["offers"], facts.get("endpoints", ()))
     Agent.objects.filter(pk=agent.pk).update(
-        connection=connection, connected_at=Now(), seen_at=Now(), **{field: facts[field] for field in _FACTS}
+        connection=connection,
+        connected_at=Now(),
+        seen_at=Now(),
+        host=host,
+        offers=offers,
+        **{field: facts[field] for field in _FACTS},
     )
+    if before is not None and before != host.pk:
+        reports.forget(Host.objects.filter(pk=before, agents__isnull=True))
     record(Kind.AGENT_JOINED, agent, tell=["dashboard", agent.group], software=facts["software"])
 
 
-_FACTS = ("executors", "capabilities", "offers", "sandbox", "sandbox_detail", "software", "host")
+_FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software")
+
+
+def _host(agent: Agent, said: Mapping[str, Any]) -> Host:
+    """The machine that the agent is on. One that does not say which it is shares it with nobody."""
+    facts = {field: said[field] for field in ("hostname", "system", "cpus", "memory_bytes") if field in said}
+    host = reports.introduce(said.get("machine") or f"of agent {agent.pk}", facts)
+    if load := said.get("load"):
+        reports.measured(host.pk, load)
+    return host
+
+
+def measured(agent: Agent, load: Mapping[str, Any]) -> None:
+    """How busy the agent's machine is now. No event: it is said every few seconds."""
+    host = Agent.objects.filter(pk=agent.pk).values_list("host", flat=True).first()
+    if host is not None:
+        reports.measured(host, load)
 
 
 @transaction.atomic
-def offer(agent: Agent, offers: list[dict[str, Any]]) -> None:
+def offer(agent: Agent, said: Sequence[Mapping[str, Any]], endpoints: Sequence[Mapping[str, Any]]) -> None:
     """The agent has other models than before. Nothing is taken from it; the next assignment goes by these."""
+    host = Host.objects.get(agents=agent.pk)
+    offers = offering.take(host, said, endpoints)
     if Agent.objects.filter(pk=agent.pk).exclude(offers=offers).update(offers=offers):
         record(Kind.AGENT_OFFERED, agent, tell=["dashboard"], models=[one["model"] for one in offers])
 

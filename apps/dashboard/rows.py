@@ -22,7 +22,7 @@ class AgentRow:
 
 def agent_rows() -> list[AgentRow]:
     """Every agent that is not retired, the busy first, then the idle, then those that are away. Two queries."""
-    agents = list(Agent.objects.filter(retired_at__isnull=True).order_by("name")[:MAX_AGENTS])
+    agents = list(Agent.objects.filter(retired_at__isnull=True).select_related("host").order_by("name")[:MAX_AGENTS])
     # In the order of the lease, because that is the index of what is open; by id it would be read from a longer one.
     held = {row.agent_id: row for row in Attempt.objects.open().select_related("task").order_by("lease_until")}
     rows = [_row(agent, held.get(agent.pk)) for agent in agents]

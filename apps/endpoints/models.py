@@ -1,4 +1,4 @@
-"""RoutingRule: which grades of model may do which tier of work, in which order."""
+"""Host, Endpoint, Model: machines, where models answer, and which. RoutingRule: which grades of them do which work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.endpoints.health import Health
 
 TIERS = ("trivial", "standard", "complex", "unknown")
 GRADE = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", "Lower-case letters, digits, dots, dashes, underscores.")
@@ -45,3 +49,106 @@ class RoutingRule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier} tasks"  # nothing of the chain: a form shows its row while the chain is refused
+
+
+class Host(models.Model):
+    """A machine, as the agents on it describe it; `machine` is what they all call it.
+
+    `load` is in percent and bytes, and from `measured_at`.
+    """
+
+    machine = models.CharField(max_length=64, unique=True)
+    hostname = models.CharField(max_length=200, blank=True, default="")
+    system = models.CharField(max_length=200, blank=True, default="")
+    cpus = models.PositiveIntegerField(default=0)
+    memory_bytes = models.PositiveBigIntegerField(default=0)
+    load = models.JSONField(default=dict, blank=True)
+    measured_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["hostname", "id"]
+
+    def __str__(self) -> str:
+        return self.hostname or self.machine
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def ours(self) -> EndpointQuerySet:
+        """Those that an operator added: the hub looks at them itself, and tells agents of them."""
+        return self.filter(origin=Origin.OPERATOR)
+
+
+class Origin(models.TextChoices):
+    OPERATOR = "operator", "an operator"
+    AGENT = "agent", "an agent"
+
+
+class Endpoint(models.Model):
+    """Where models answer. The hub only ever calls those that an operator added; of the others its agents tell.
+
+    `place` is what makes it the same for everybody: its URL, and for a URL that means "this machine" the machine too.
+    """
+
+    place = models.CharField(max_length=300, unique=True, editable=False)
+    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.OPERATOR, editable=False)
+    kind = models.CharField(max_length=64, default="ollama")
+    name = models.CharField(max_length=100, blank=True, default="", help_text="What people call it; its URL otherwise.")
+    url = models.CharField(max_length=200)
+    grade = models.CharField(
+        max_length=64, default="local", validators=[GRADE], help_text="What routing rules call its models."
+    )
+    host = models.ForeignKey(
+        Host,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="endpoints",
+        help_text="The machine that it runs on, if agents run there too: its load then counts.",
+    )
+    draining = models.BooleanField(default=False, help_text="Gets no new work; what is running goes on.")
+    health = models.CharField(max_length=9, choices=Health.choices(), default=Health.UNKNOWN)
+    misses = models.PositiveSmallIntegerField(default=0)
+    trouble = models.CharField(max_length=500, blank=True, default="")
+    version = models.CharField(max_length=64, blank=True, default="")
+    added_at = models.DateTimeField(db_default=Now())
+    checked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = EndpointQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["name", "url", "id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(origin__in=Origin.values), name="endpoint_origin_is_known"),
+            models.CheckConstraint(condition=Q(health__in=list(Health)), name="endpoint_health_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.url
+
+
+class Model(models.Model):
+    """A model of an endpoint. `trial` is how it did when it was tried; tokens, and tokens a second."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=200)
+    wanted = models.BooleanField(default=True, help_text="Agents may try it, and work with it when it passes.")
+    installed = models.BooleanField(default=True)
+    grade = models.CharField(max_length=64, blank=True, default="")
+    digest = models.CharField(max_length=200, blank=True, default="")
+    context = models.PositiveIntegerField(default=0)
+    capabilities = models.JSONField(default=list, blank=True)
+    warm = models.BooleanField(default=False)
+    dialect = models.CharField(max_length=64, blank=True, default="")
+    tokens_per_second = models.FloatField(default=0.0)
+    trial = models.JSONField(default=dict, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["endpoint", "name"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["endpoint", "name"], name="one_model_of_a_name_per_endpoint"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -46,6 +46,13 @@ class Kind(StrEnum):
     TOKEN_REVOKED = "token.revoked", "A token was revoked."
     TOKEN_ROTATED = "token.rotated", "A token was replaced; the old one works for the overlap."
 
+    ENDPOINT_ADDED = "endpoint.added", "An operator added an endpoint of models."
+    ENDPOINT_CHANGED = "endpoint.changed", "An operator changed an endpoint, or which of its models are wanted."
+    ENDPOINT_DRAINED = "endpoint.drained", "An operator keeps new work away from an endpoint."
+    ENDPOINT_RESUMED = "endpoint.resumed", "An operator lets an endpoint have work again."
+    ENDPOINT_REMOVED = "endpoint.removed", "An operator removed an endpoint."
+    ENDPOINT_UP = "endpoint.up", "An endpoint answers."
+    ENDPOINT_DOWN = "endpoint.down", "An endpoint did not answer twice in a row."
     ROUTING_CHANGED = "routing.changed", "An operator changed which grades of model do a tier of work."
 
     REPO_ADDED = "repo.added", "A repository was registered."

@@ -11,7 +11,7 @@ from django.conf import settings
 from apps.agents import presence
 from apps.agents.models import Agent, Token
 from apps.events.lanes import HOT
-from apps.gateway import process
+from apps.gateway import known, process
 from apps.gateway.registry import LIVE
 from apps.tasks.models import Attempt
 from apps.tasks.sweep import hold_door_open, sweep
@@ -38,6 +38,7 @@ async def _beat() -> None:
                 await _end_what_is_over()
             await HOT.run(0, _sweep)
             await _say_unheard()
+            await _say_endpoints()
         except Exception:  # the database may be away for a while; the beat goes on and the work is found later
             logger.exception("sweep failed")
         await asyncio.sleep(settings.SWEEP_SECONDS)
@@ -47,6 +48,13 @@ async def _say_unheard() -> None:
     """Make the sockets look whose hint was lost, or a hub without Redis would assign what no agent hears of."""
     for connection in await HOT.run(0, _unheard):
         await _make_look(connection)
+
+
+async def _say_endpoints() -> None:
+    """Make every socket look when operators' endpoints are not what they were."""
+    if await HOT.run(0, _have_changed):
+        for connection in list(LIVE):
+            await _make_look(connection)
 
 
 async def _end_what_is_over() -> None:
@@ -75,6 +83,11 @@ def _unheard() -> list[str]:
     """Connections whose agents were given work that they have not accepted."""
     waiting = Attempt.objects.open().filter(accepted_at__isnull=True)
     return [connection for connection in waiting.values_list("agent__connection", flat=True) if connection]
+
+
+def _have_changed() -> bool:
+    before = known.current()
+    return known.refresh() != before
 
 
 def _sweep() -> None:

@@ -36,6 +36,7 @@ def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> F
             "executors": sorted(set(frame.executors)),
             "capabilities": sorted(set(frame.capabilities)),
             "offers": [offer.model_dump() for offer in frame.models],
+            "endpoints": [state.model_dump() for state in frame.endpoints],
             "sandbox": frame.sandbox.level,
             "sandbox_detail": frame.sandbox.detail,
             "software": frame.software,
@@ -162,8 +163,18 @@ def _released(fence: Fence, frame: messages.TaskReleased) -> Outcome:
 
 def models_offered(agent: Agent, frame: messages.ModelsOffered, _told: Told) -> Frames:
     """What the agent can think with has changed: look who can do what waits."""
-    presence.offer(agent, [offer.model_dump() for offer in frame.models])
+    presence.offer(
+        agent,
+        [offer.model_dump() for offer in frame.models],
+        [state.model_dump() for state in frame.endpoints],
+    )
     match()
+    return []
+
+
+def host_measured(agent: Agent, frame: messages.HostMeasured, _told: Told) -> Frames:
+    """How busy its machine is; the next choice between machines goes by it."""
+    presence.measured(agent, frame.load.model_dump())
     return []
 
 

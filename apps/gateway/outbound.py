@@ -11,6 +11,7 @@ from django.db.models import Exists, FilteredRelation, Q, QuerySet
 
 from apps.agents.models import Agent, Token
 from apps.events.prepared import Prepared, PreparedObjects
+from apps.gateway import known
 from apps.ledger.pricing import CLASSES
 from apps.tasks import spending
 from apps.tasks.by_hand import HAND
@@ -28,9 +29,10 @@ PREVIOUS = 3
 
 @dataclass
 class Told:
-    """What this connection has been told: open attempts by id, with their task."""
+    """What this connection has been told: open attempts by id, with their task, and the endpoints that there are."""
 
     pushed: dict[int, int] = field(default_factory=dict)
+    endpoints: messages.EndpointsKnown = field(default_factory=messages.EndpointsKnown)
 
     def forget(self, attempt: int) -> None:
         self.pushed.pop(attempt, None)
@@ -54,6 +56,9 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     open_now = {attempt for _, _, attempt in rows if attempt is not None}
     over = [pk for pk in told.pushed if pk not in open_now]
     frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]
+    if (endpoints := known.current()) != told.endpoints:
+        told.endpoints = endpoints
+        frames.append(endpoints)
     for attempt in _whole(open_now - told.pushed.keys()):
         told.pushed[attempt.pk] = attempt.task_id
         frames.append(assignment(attempt))
@@ -71,7 +76,7 @@ def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
 def _to_tell(attempt: int) -> QuerySet[Attempt]:
     """The attempt with all that a frame tells of it, unless a person has it in hand."""
     whole = Attempt.objects.filter(pk=attempt).exclude(task__executor=HAND).select_related("task__repo", "agent")
-    return whole.only("generation", "branch", "executor", "model", "agent__name", *_TOLD_OF_TASK, *_TOLD_OF_REPO)
+    return whole.only("generation", "branch", "executor", "model", "url", "agent__name", *_TOLD_OF_TASK, *_TOLD_OF_REPO)
 
 
 _TOLD_OF_TASK = [
@@ -106,6 +111,7 @@ def assignment(attempt: Attempt) -> messages.TaskAssign:
         generation=attempt.generation,
         executor=attempt.executor,
         model=attempt.model,
+        url=attempt.url,
         max_steps=settings.MODEL_STEPS.get(task.tier, settings.MODEL_STEPS["unknown"]) if attempt.model else 0,
         allowance=_allowance(attempt) if attempt.model else None,
         brief=_brief(task, attempt),

@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from apps.agents.models import Agent
+from apps.endpoints.models import Endpoint
 from apps.events import statements
 from apps.events.clock import FromNow
 from apps.events.kinds import Kind
@@ -106,6 +107,9 @@ def _assign(pair: Pair) -> int:
         agent=pair.worker.name,
         generation=pair.head.generation + 1,
     )
+    place = pair.offer.place if pair.offer else None
+    if place and not statements.update(Endpoint, {"pk": place.id}, {"last_used_at": NOW}):
+        raise Stale("endpoint_gone", "The endpoint was removed in this moment.")
     branch = branch_for(task, pair.worker.name, task.generation) if task.repo_id and task.work == Work.CHANGE else ""
     attempt = statements.insert(
         Attempt,
@@ -119,6 +123,8 @@ def _assign(pair: Pair) -> int:
             "executor": pair.offer.executor if pair.offer else pair.head.need.executor,
             "model": pair.offer.model if pair.offer else "",
             "grade": pair.offer.grade if pair.offer else "",
+            "endpoint": place.id if place else None,
+            "url": pair.offer.url if pair.offer else "",
             "decision": _decision(pair),
         },
     )
@@ -153,6 +159,7 @@ def _decision(pair: Pair) -> dict[str, Any]:
     return {
         "executor": pair.offer.executor if pair.offer else pair.head.need.executor,
         **({"model": pair.offer.model, "grade": pair.offer.grade} if pair.offer else {}),
+        **({"endpoint": pair.offer.place.name} if pair.offer and pair.offer.place else {}),
         "agent": pair.worker.name,
         "reasons": list(pair.reasons),
         "losers": [{"agent": name, "reason": reason} for name, reason in pair.losers],

@@ -1,4 +1,4 @@
-"""What the clock runs for this room."""
+"""What the clock, and what happens elsewhere, has run for this room."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
+from apps.tasks.matchmaking import match
 from apps.tasks.models import ProgressBatch
 from apps.tasks.sweep import sweep_deeply
 
@@ -14,6 +15,11 @@ from apps.tasks.sweep import sweep_deeply
 def tidy() -> None:
     """The clock's safety net behind the web processes' own sweeps."""
     sweep_deeply()
+
+
+def rematch(_endpoint: int) -> None:
+    """An endpoint came, went, or takes work again: see who can do what waits."""
+    match()
 
 
 def prune() -> None:

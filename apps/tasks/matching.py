@@ -7,22 +7,56 @@ never on how many tasks wait.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from apps.endpoints.strain import ALIKE
 
 MAX_LOSERS = 10
 """How many rejected candidates a stored decision names; the rest are only counted."""
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where models answer, as things stand. `load` is how much it has to do, in `words`; a lower `turn` rested longer.
+
+    `closed` says why it gets no work, and is empty for one that does. Only one that an operator added is `shared`.
+    """
+
+    id: int
+    name: str
+    load: float = 0.0
+    words: str = ""
+    turn: int = 0
+    closed: str = ""
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class Offer:
-    """A model that an agent can work with: in tokens a second, 0 when never measured; `warm` when it is loaded."""
+    """A model that an agent can work with: in tokens a second, 0 when never measured; `warm` when it is loaded.
+
+    `place` is None for what answers nowhere, such as a command; `url` is what the agent calls it.
+    """
 
     executor: str
     model: str
     grade: str
     speed: float = 0.0
     warm: bool = False
+    place: Place | None = None
+    url: str = ""
+
+    @property
+    def closed(self) -> str:
+        """Why this cannot be had now, or nothing."""
+        return self.place.closed if self.place else ""
+
+    @property
+    def words(self) -> str:
+        """The model and where it answers."""
+        return f"{self.model} at {self.place.name}" if self.place else self.model
 
 
 @dataclass(frozen=True)
@@ -80,8 +114,8 @@ def misfit(need: Need, worker: Worker) -> str:
     if need.target is not None and need.target != worker.id:
         return "the task is meant for another agent"
     if need.grades:
-        if offer_of(need, worker) is None:
-            return f"offers no {' or '.join(need.grades)} model"
+        if lack := _lack(need, worker):
+            return lack
     elif need.executor not in worker.executors:
         return f"offers no {need.executor} executor"
     if missing := need.capabilities - worker.capabilities:
@@ -91,34 +125,42 @@ def misfit(need: Need, worker: Worker) -> str:
     return ""
 
 
-def offer_of(need: Need, worker: Worker) -> Offer | None:
-    """The model of `worker` that `need` would have: of the preferred grade; of those a loaded one, then the fastest.
-
-    Between machines it does not count what is loaded: the first to work would get everything.
-    """
-    fitting = [offer for offer in worker.offers if offer.grade in need.grades]
-    return min(
-        fitting,
-        key=lambda offer: (need.grades.index(offer.grade), not offer.warm, -offer.speed, offer.model),
-        default=None,
-    )
+def _lack(need: Need, worker: Worker) -> str:
+    """Why no model of `worker` can be had for `need`, or nothing when one can."""
+    of_grade = [offer for offer in worker.offers if offer.grade in need.grades]
+    if not of_grade:
+        return f"offers no {' or '.join(need.grades)} model"
+    if any(not offer.closed for offer in of_grade):
+        return ""
+    return f"has {of_grade[0].words}, which {of_grade[0].closed}"
 
 
 @dataclass
 class _Board:
-    """The agents still free and the room still left in each repository, as pairs are made."""
+    """What is still free as pairs are made: agents, room in each repository; and what each endpoint was given."""
 
     idle: list[Worker]
     room: dict[int, int] = field(default_factory=dict)
+    given: Counter[int] = field(default_factory=Counter)
 
     def has_room(self, head: Head) -> bool:
         repo = head.need.repo
         return repo is None or head.room is None or self.room.setdefault(repo, head.room) > 0
 
-    def take(self, head: Head, worker: Worker) -> None:
-        self.idle.remove(worker)
+    def take(self, head: Head, pair: Pair) -> None:
+        self.idle.remove(pair.worker)
         if head.need.repo is not None and head.room is not None:
             self.room[head.need.repo] -= 1
+        if pair.offer and pair.offer.place:
+            self.given[pair.offer.place.id] += 1
+
+    def load(self, offer: Offer) -> float:
+        """How much the offer's endpoint has to do, with what it was given just now."""
+        return offer.place.load + self.given[offer.place.id] if offer.place else 0.0
+
+    def turn(self, offer: Offer) -> tuple[int, int]:
+        """Lower was used longer ago."""
+        return (self.given[offer.place.id], offer.place.turn) if offer.place else (0, 0)
 
 
 def pair(heads: Iterable[Head], idle: Sequence[Worker], connected: Sequence[Worker] = ()) -> list[Pair]:
@@ -133,43 +175,84 @@ def pair(heads: Iterable[Head], idle: Sequence[Worker], connected: Sequence[Work
     for head in sorted(heads, key=lambda head: (head.rank, head.task)):
         if not board.idle:
             break
-        if board.has_room(head) and (found := _choose(head, board.idle, connected)):
-            board.take(head, found.worker)
+        if board.has_room(head) and (found := _choose(head, board, connected)):
+            board.take(head, found)
             made.append(found)
     return made
 
 
-def _choose(head: Head, idle: Sequence[Worker], connected: Sequence[Worker]) -> Pair | None:
-    refused = {worker.id: misfit(head.need, worker) or _conflict(head.need, worker, connected) for worker in idle}
-    fitting = [worker for worker in idle if not refused[worker.id]]
+def _choose(head: Head, board: _Board, connected: Sequence[Worker]) -> Pair | None:
+    need = head.need
+    refused = {worker.id: misfit(need, worker) or _conflict(need, worker, connected) for worker in board.idle}
+    fitting = [worker for worker in board.idle if not refused[worker.id]]
     if not fitting:
         return None
-    chosen = min(fitting, key=lambda worker: _place(head.need, worker)) if head.need.grades else fitting[0]
+    offer: Offer | None = None
+    chosen, more = fitting[0], []
+    if need.grades:
+        chosen, offer = _best(need, fitting, board)
+        more = [(chosen.name, why) for other in chosen.offers if (why := _passed_over(need, other, offer, board))]
     losers = [
-        (worker.name, refused[worker.id] or _second(head.need, worker, chosen))
-        for worker in idle
+        (worker.name, refused[worker.id] or _second(need, worker, offer, board))
+        for worker in board.idle
         if worker is not chosen
-    ]
-    return Pair(
-        head,
-        chosen,
-        _reasons(head.need, chosen),
-        tuple(losers[:MAX_LOSERS]),
-        max(0, len(losers) - MAX_LOSERS),
-        offer_of(head.need, chosen),
-    )
+    ] + more
+    left = max(0, len(losers) - MAX_LOSERS)
+    return Pair(head, chosen, _reasons(need, chosen, offer), tuple(losers[:MAX_LOSERS]), left, offer)
 
 
-def _place(need: Need, worker: Worker) -> int:
-    """How far down the preferences the best model of `worker` stands; equals keep their order, longest idle first."""
-    offer = offer_of(need, worker)
-    return need.grades.index(offer.grade) if offer else len(need.grades)
+def _best(need: Need, workers: Sequence[Worker], board: _Board) -> tuple[Worker, Offer]:
+    """Of the preferred grade that can be had; of those where there is least to do; of equals who waited longest.
+
+    Its own model goes before one that it shares with others, then the endpoint that was used longest ago.
+    """
+    can = [(worker, offer) for worker in workers for offer in _can_have(need, worker)]
+    first = min(_rank(need, offer) for _, offer in can)
+    can = [(worker, offer) for worker, offer in can if _rank(need, offer) == first]
+    least = min(board.load(offer) for _, offer in can) + ALIKE
+    alike = [(worker, offer) for worker, offer in can if board.load(offer) <= least]
+    chosen = alike[0][0]
+    return chosen, min((offer for worker, offer in alike if worker is chosen), key=lambda offer: _taste(offer, board))
 
 
-def _second(need: Need, worker: Worker, chosen: Worker) -> str:
-    if need.grades and _place(need, worker) > _place(need, chosen):
+def _can_have(need: Need, worker: Worker) -> list[Offer]:
+    return [offer for offer in worker.offers if offer.grade in need.grades and not offer.closed]
+
+
+def _rank(need: Need, offer: Offer) -> int:
+    """How far down the preferences of `need` it stands."""
+    return need.grades.index(offer.grade)
+
+
+def _taste(offer: Offer, board: _Board) -> tuple[bool, tuple[int, int], bool, float, str]:
+    shared = offer.place is not None and offer.place.shared
+    return shared, board.turn(offer), not offer.warm, -offer.speed, offer.model
+
+
+def _second(need: Need, worker: Worker, chosen: Offer | None, board: _Board) -> str:
+    """Why an agent that fits was not taken."""
+    if chosen is None:
+        return "was used more recently"
+    reasons = {_worse(need, offer, chosen, board) for offer in _can_have(need, worker)}
+    return "was used more recently" if "" in reasons else min(reasons)
+
+
+def _passed_over(need: Need, offer: Offer, chosen: Offer, board: _Board) -> str:
+    """Why the chosen agent uses another of its models, or nothing for that one and for what is not meant anyway."""
+    if offer is chosen or offer.grade not in need.grades:
+        return ""
+    if offer.closed:
+        return f"{offer.words} {offer.closed}"
+    return _worse(need, offer, chosen, board) or f"{offer.words} comes after {chosen.words}"
+
+
+def _worse(need: Need, offer: Offer, chosen: Offer, board: _Board) -> str:
+    if _rank(need, offer) > _rank(need, chosen):
         return "has only a model of a later choice"
-    return "was used more recently"
+    if offer.place and board.load(offer) > board.load(chosen) + ALIKE:
+        given = board.given[offer.place.id]
+        return f"{offer.words} has more to do ({offer.place.words}{f', {given} just given' if given else ''})"
+    return ""
 
 
 def _conflict(need: Need, worker: Worker, connected: Sequence[Worker]) -> str:
@@ -180,13 +263,14 @@ def _conflict(need: Need, worker: Worker, connected: Sequence[Worker]) -> str:
     return ""
 
 
-def _reasons(need: Need, worker: Worker) -> tuple[str, ...]:
-    offer = offer_of(need, worker)
-    reasons = [
-        f"offers {offer.model} ({offer.grade}) through {offer.executor}"
-        if offer
-        else f"offers the {need.executor} executor"
-    ]
+def _reasons(need: Need, worker: Worker, offer: Offer | None) -> tuple[str, ...]:
+    if offer:
+        at = f" at {offer.place.name}" if offer.place and offer.place.shared else ""
+        reasons = [f"offers {offer.model} ({offer.grade}) through {offer.executor}{at}"]
+        if offer.place and offer.place.words:
+            reasons.append(f"has no more to do there than others: {offer.place.words}")
+    else:
+        reasons = [f"offers the {need.executor} executor"]
     if need.capabilities:
         reasons.append(f"has {', '.join(sorted(need.capabilities))}")
     if need.target is not None:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.agents.models import Agent
+from apps.endpoints.models import Endpoint
 from apps.repos.models import Repo
 from apps.tasks import lifecycle
 from apps.tasks.lifecycle import HELD, Outcome
@@ -203,6 +204,10 @@ class Attempt(models.Model):
     executor = models.CharField(max_length=64, blank=True, default="")
     model = models.CharField(max_length=200, blank=True, default="")
     grade = models.CharField(max_length=64, blank=True, default="")
+    endpoint = models.ForeignKey(
+        Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    url = models.CharField(max_length=200, blank=True, default="")
     decision = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
     reports = models.JSONField(default=list, blank=True)
@@ -233,6 +238,7 @@ class Attempt(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["lease_until"], name="attempt_lease", condition=Q(ended_at__isnull=True)),
             models.Index(fields=["repo"], name="attempt_running_in_repo", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["endpoint"], name="attempt_endpoint", condition=Q(endpoint__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -1,21 +1,30 @@
-"""Reads agents and the heads of the queue into the plain values that `matching` decides over."""
+"""Reads agents, endpoints and the heads of the queue into the plain values that `matching` decides over."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.utils import timezone
 
 from apps.agents.models import Agent
+from apps.endpoints.health import Health
+from apps.endpoints.models import Endpoint, Host, Origin
+from apps.endpoints.strain import strain
 from apps.events.prepared import Prepared
-from apps.tasks.matching import Head, Need, Offer, Worker, misfit
+from apps.tasks.matching import Head, Need, Offer, Place, Worker, misfit
 from apps.tasks.models import Attempt, Demand, Task
 
 CHUNK = 64
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+FRESH = timedelta(seconds=45)
+"""A load that was measured longer ago says nothing."""
 FIRST_LOOK = 8
 """How many idle agents are read at first; mostly there is one task to give, and one of these can do it."""
 
@@ -50,13 +59,13 @@ def _front(demand: int) -> QuerySet[Task, Any]:
 _NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, demand=int)
 
 
-def idle_workers(*, together: bool = False) -> Iterator[list[Worker]]:
+def idle_workers(*, thinking: bool = False) -> Iterator[list[Worker]]:
     """Agents that are there and hold nothing, least recently used first: a few, then all that still are, in chunks.
 
-    All `together` for who must not take the first that fits.
+    All together, each with how its endpoints stand, when one is chosen for what it is `thinking` with.
     """
-    if together:
-        yield [_worker(row) for row in _ALL_IDLE.rows()]
+    if thinking:
+        yield standing([_worker(row) for row in _ALL_IDLE.rows()])
         return
     first = [_worker(row) for row in _FIRST_IDLE.rows()]
     if first:
@@ -69,7 +78,7 @@ def idle_workers(*, together: bool = False) -> Iterator[list[Worker]]:
 
 def connected_workers() -> list[Worker]:
     """Every agent that is there, idle or not."""
-    return [_worker(row) for row in _CONNECTED.rows()]
+    return standing([_worker(row) for row in _CONNECTED.rows()])
 
 
 _CONNECTED = Prepared(lambda: Agent.objects.available().order_by("id").values_list(*WORKER))
@@ -83,9 +92,9 @@ def waiting() -> Waiting:
     return _NONEMPTY.rows()
 
 
-def choosy(demands: Waiting) -> bool:
-    """Whether something that waits would rather have one agent than another that also fits."""
-    return any(len(_in_order(grades)) > 1 for *_, grades in demands)
+def thinking(demands: Waiting) -> bool:
+    """Whether something that waits needs a model: it would rather have one agent than another that also fits."""
+    return any(_in_order(grades) for *_, grades in demands)
 
 
 def heads(demands: Waiting, idle: list[Worker]) -> list[Head]:
@@ -139,10 +148,68 @@ def _in_order(stored: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4_096)
 def _offers(stored: str) -> tuple[Offer, ...]:
-    return tuple(
-        Offer(offer["executor"], offer["model"], offer["grade"], offer["tokens_per_second"], offer.get("warm", False))
-        for offer in json.loads(stored)
+    return tuple(_offer(offer) for offer in json.loads(stored))
+
+
+def _offer(stored: Mapping[str, Any]) -> Offer:
+    """With no more than the number of its place; `standing` knows the rest."""
+    return Offer(
+        stored["executor"],
+        stored["model"],
+        stored["grade"],
+        stored["tokens_per_second"],
+        stored.get("warm", False),
+        Place(stored["endpoint"], "") if stored.get("endpoint") else None,
+        stored.get("url", ""),
     )
+
+
+def standing(workers: list[Worker]) -> list[Worker]:
+    """The same, their offers with how each one's endpoint stands now. Two small queries, none without endpoints."""
+    numbers = {offer.place.id for worker in workers for offer in worker.offers if offer.place}
+    if not numbers:
+        return workers
+    places = _Places(numbers)
+    return [replace(worker, offers=tuple(map(places.offer, worker.offers))) for worker in workers]
+
+
+class _Places:
+    """The endpoints of these numbers, read once."""
+
+    def __init__(self, numbers: set[int]) -> None:
+        self._rows = {row.pk: row for row in Endpoint.objects.filter(pk__in=numbers).select_related("host")}
+        used = sorted(self._rows.values(), key=lambda row: (row.last_used_at or LONG_AGO, row.pk))
+        self._turns = {row.pk: turn for turn, row in enumerate(used)}
+        open_there = Attempt.objects.open().filter(endpoint__isnull=False).values_list("endpoint").order_by()
+        self._running = dict(open_there.annotate(n=Count("pk")))
+        self._now = timezone.now()
+
+    def offer(self, offer: Offer) -> Offer:
+        if offer.place is None:
+            return offer
+        row = self._rows.get(offer.place.id)
+        if row is None:
+            return replace(offer, place=Place(offer.place.id, offer.url, closed="was removed"))
+        busy = strain(
+            running=self._running.get(row.pk, 0),
+            warm=offer.warm or offer.executor != "ollama",
+            load=self._load(row.host),
+            memory_bytes=row.host.memory_bytes if row.host else 0,
+        )
+        shared = row.origin == Origin.OPERATOR
+        place = Place(row.pk, str(row), busy.score, busy.words, self._turns[row.pk], _closed(row), shared)
+        return replace(offer, place=place)
+
+    def _load(self, host: Host | None) -> Mapping[str, Any] | None:
+        fresh = host is not None and host.measured_at is not None and self._now - host.measured_at < FRESH
+        return host.load if host is not None and fresh else None
+
+
+def _closed(endpoint: Endpoint) -> str:
+    """Only an operator's word and the hub's own look close one; of their own, agents withdraw the offers."""
+    if endpoint.draining:
+        return "is being drained"
+    return "is down" if endpoint.origin == Origin.OPERATOR and endpoint.health == Health.DOWN else ""
 
 
 def _repos_of(agent: int) -> frozenset[int]:

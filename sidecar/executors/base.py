@@ -47,7 +47,7 @@ class Place(Protocol):
 class Job:
     """One run of one attempt: the fence's numbers, all that is known of the task, and how far it may go.
 
-    `model`, `steps` and `purse` are for executors that think; `run` counts the runs of the attempt.
+    `model`, its `url`, `steps` and `purse` are for executors that think; `run` counts the runs of the attempt.
     """
 
     task: int
@@ -57,6 +57,7 @@ class Job:
     timeout_seconds: float
     checks: Sequence[Check] = ()
     model: str = ""
+    url: str = ""
     steps: int = 0
     purse: Purse = field(default_factory=Free)
     run: int = 1

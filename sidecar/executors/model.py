@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +40,19 @@ class Mind:
 class Thinking:
     """Runs the loop of `sidecar.agent` with the model that the assignment names."""
 
-    def __init__(self, name: str, minds: Mapping[str, Mind]) -> None:
-        """`name` is the executor's, by kind of endpoint; `minds` are its models by name."""
+    def __init__(self, name: str, find: Callable[[str, str], Mind | None]) -> None:
+        """`name` is the executor's, by kind of endpoint; `find` gives its models by name and address."""
         self.name = name
-        self._minds = minds
+        self._find = find
 
     async def execute(self, job: Job, place: Place, sandbox: Sandbox, progress: Progress) -> Execution:
         """Done means that the model says so; what it did is for the checks to judge."""
-        mind = self._minds.get(job.model)
+        mind = self._find(job.model, job.url)
         if mind is None:
             return Execution(
-                code="model_missing", message=f"This machine does not offer the model {job.model}.", blame="setup"
+                code="model_missing",
+                message=f"This machine does not offer the model {job.model}{f' at {job.url}' if job.url else ''}.",
+                blame="setup",
             )
         model = mind.connect()
         try:

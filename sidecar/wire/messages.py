@@ -15,12 +15,15 @@ from sidecar.wire.nouns import (
     Brief,
     Check,
     Count,
+    EndpointState,
     Error,
     Holding,
     Host,
     Id,
     Identity,
+    KnownEndpoint,
     Line,
+    Load,
     ModelCall,
     ModelOffer,
     Name,
@@ -64,6 +67,7 @@ class Hello(Frame):
     executors: list[Word] = Field(default_factory=lambda: ["shell"], max_length=20)
     capabilities: list[Word] = Field(default_factory=list, max_length=100)
     models: list[ModelOffer] = Field(default_factory=list, max_length=50)
+    endpoints: list[EndpointState] = Field(default_factory=list, max_length=50)
     sandbox: Sandbox = Sandbox(level="none")
     host: Host = Host()
     holding: list[Holding] = Field(default_factory=list, max_length=100)
@@ -82,6 +86,14 @@ class ModelsOffered(Frame):
 
     type: Literal["models.offered"] = "models.offered"
     models: list[ModelOffer] = Field(max_length=50)
+    endpoints: list[EndpointState] = Field(default_factory=list, max_length=50)
+
+
+class HostMeasured(Frame):
+    """How busy this machine is now; said again every few seconds, and lost without harm."""
+
+    type: Literal["host.measured"] = "host.measured"
+    load: Load
 
 
 class TaskAccepted(AboutAttempt):
@@ -146,6 +158,7 @@ FromSidecar = Annotated[
     Hello
     | Heartbeat
     | ModelsOffered
+    | HostMeasured
     | TaskAccepted
     | TaskProgress
     | ModelCalls
@@ -178,11 +191,22 @@ class Welcome(Frame):
     verdicts: list[Verdict] = Field(default_factory=list, max_length=1_100)
 
 
+class EndpointsKnown(Frame):
+    """All endpoints of the hub's operators. Offer those of their models that you can reach and that pass your trial.
+
+    Said after the welcome and whenever it changes; it takes the place of what was said before.
+    """
+
+    type: Literal["endpoints.known"] = "endpoints.known"
+    endpoints: list[KnownEndpoint] = Field(default_factory=list, max_length=50)
+
+
 class TaskAssign(AboutAttempt):
     """Work for you. Answer `task.accepted` once it is in your journal, or `task.released` if you cannot run it.
 
     `executor` names how: `shell` runs `brief.command`; `verify` checks `commit` out afresh and only runs the checks; an
-    executor of models lets `model` work at it for at most `max_steps` answers and within its `allowance`.
+    executor of models lets `model` (at `url`, if its offer named one) work at it for at most `max_steps` answers and
+    within its `allowance`.
     `start` is the branch to begin from (the default branch when empty); `branch` is the only one you may push. `resume`
     is what an earlier attempt left behind: its changes are work to go on with, if they still fit. `guard` names files
     of `base` (tests that the work has changed) with which a verification repeats its checks once more.
@@ -193,6 +217,7 @@ class TaskAssign(AboutAttempt):
     generation: Id
     executor: Word
     model: Text200 = ""
+    url: Text200 = ""
     max_steps: Count = 0
     allowance: Allowance | None = None
     brief: Brief
@@ -257,6 +282,14 @@ class ErrorFrame(Frame):
 
 
 FromHub = Annotated[
-    Welcome | TaskAssign | TaskCancel | TaskDrop | TaskSettled | CallsSettled | HeartbeatAck | ErrorFrame,
+    Welcome
+    | EndpointsKnown
+    | TaskAssign
+    | TaskCancel
+    | TaskDrop
+    | TaskSettled
+    | CallsSettled
+    | HeartbeatAck
+    | ErrorFrame,
     Field(discriminator="type"),
 ]

@@ -34,6 +34,7 @@ Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Line = Text2000
 Tail = Text60000
 
@@ -258,11 +259,41 @@ class Verdict(Noun):
     reason: Word = "ok"
 
 
+class Trial(Noun):
+    """One request of a model's trial: whether its answer was right, what was wrong, how often it was repaired."""
+
+    name: Text64
+    ok: bool
+    what: Text200 = ""
+    repairs: Count = 0
+    duration_ms: Count = 0
+
+
+class Unfit(Noun):
+    """A model that was tried and cannot do our work; `reason` is a sentence."""
+
+    model: Annotated[Text200, StringConstraints(min_length=1)]
+    digest: Text200 = ""
+    reason: Text500 = ""
+
+
+class EndpointState(Noun):
+    """Where models answer, as an agent that uses it finds it. The hub never calls an address from here."""
+
+    kind: Word
+    url: Annotated[Text200, StringConstraints(min_length=1)]
+    health: Literal["unknown", "up", "down"] = "unknown"
+    version: Text64 = ""
+    trouble: Text500 = ""
+    unfit: list[Unfit] = Field(default_factory=list, max_length=100)
+
+
 class ModelOffer(Noun):
     """A model that an agent can work with: through which executor, of which grade, and what its trial found.
 
-    `grade` is what routing rules speak of (`local`, `claude`, or a word of the operator's); `context` in tokens; `warm`
-    is whether it is loaded, so that its first word comes at once.
+    `url` is where it answers, empty for what is no endpoint; `grade` is what routing rules speak of (`local`, `claude`,
+    or a word of the operator's); `context` in tokens; `warm` is whether it is loaded, so that its first word comes at
+    once.
     """
 
     executor: Word
@@ -273,6 +304,27 @@ class ModelOffer(Noun):
     digest: Text200 = ""
     tokens_per_second: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     warm: bool = False
+    url: Text200 = ""
+    trials: list[Trial] = Field(default_factory=list, max_length=50)
+    context_measured: Count = 0
+
+
+class KnownModel(Noun):
+    """A model of an endpoint that the hub tells of; what agents found when they tried this very build of it, if any."""
+
+    name: Annotated[Text200, StringConstraints(min_length=1)]
+    digest: Text200 = ""
+    dialect: Word | Literal[""] = ""
+    tokens_per_second: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+class KnownEndpoint(Noun):
+    """An endpoint that an operator added to the hub, for every agent that can reach it and is set up to use it."""
+
+    kind: Word
+    url: Annotated[Text200, StringConstraints(min_length=1)]
+    grade: Word = "local"
+    models: list[KnownModel] = Field(default_factory=list, max_length=100)
 
 
 class Sandbox(Noun):
@@ -283,13 +335,35 @@ class Sandbox(Noun):
     enforced: list[Word] = Field(default_factory=list, max_length=20)
 
 
-class Host(Noun):
-    """Facts of the machine, for display and for later routing."""
+class Gpu(Noun):
+    """One graphics processor. `busy` in percent; memory in bytes, 0 when it could not be read."""
 
+    name: Text100 = ""
+    busy: Percent | None = None
+    memory_bytes: Count = 0
+    memory_used_bytes: Count = 0
+
+
+class Load(Noun):
+    """How busy a machine is: percent over the last seconds, and bytes. None is what could not be measured."""
+
+    cpu: Percent | None = None
+    cores: list[Percent] = Field(default_factory=list, max_length=1_024)
+    memory_used_bytes: Count | None = None
+    disk_bytes: Count | None = None
+    disk_free_bytes: Count | None = None
+    gpus: list[Gpu] = Field(default_factory=list, max_length=32)
+
+
+class Host(Noun):
+    """Facts of the machine. `machine` tells it from all others: agents that say the same one share it."""
+
+    machine: Text64 = ""
     hostname: Text200 = ""
     system: Text200 = ""
     cpus: Count = 0
     memory_bytes: Count = 0
+    load: Load | None = None
 
 
 class Step(Noun):

@@ -153,6 +153,7 @@ class AnthropicServer(LoopbackServer):
         self.key = KEY
         self.models = {NAME: 200_000}  # with their contexts, in tokens
         self.counts = True
+        self.quota_is_used_up = False
         self.least_cached = 1024
         self.asked: list[Asked] = []
         self.counted: list[Asked] = []
@@ -167,7 +168,9 @@ class AnthropicServer(LoopbackServer):
         asked = Asked(request.json() or {}, request.headers)
         if request.path == "/v1/messages/count_tokens" and self.counts:
             self.counted.append(asked)
-            if not await self._refused(asked, _COUNTED_FIELDS, wire):
+            if self.quota_is_used_up:
+                await _error(wire, 429, "rate_limit_error", "Too many requests")
+            elif not await self._refused(asked, _COUNTED_FIELDS, wire):
                 await wire.json(200, {"input_tokens": asked.prompt_tokens}, kind=JSON)
             return True
         if request.path != "/v1/messages":

@@ -28,7 +28,15 @@ def test_the_hub_hears_what_the_trial_found_and_no_key():
     told = minds.offers([LOCAL, REMOTE])
 
     assert (
-        ModelOffer(executor="ollama", model="qwen:7b", grade="local", context=8_192, dialect="native", digest="ab")
+        ModelOffer(
+            executor="ollama",
+            model="qwen:7b",
+            grade="local",
+            context=8_192,
+            dialect="native",
+            digest="ab",
+            url="http://127.0.0.1:11434",
+        )
         == told[0]
     )
     assert "sk-x" not in "".join(offer.model_dump_json() for offer in told)

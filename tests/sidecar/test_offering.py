@@ -1,15 +1,23 @@
-"""What a sidecar offers, as its endpoints come and go."""
+"""What a sidecar offers, as its endpoints come and go, and those that its hub tells of."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
+from apps.demo.player import play
 from sidecar import minds
-from sidecar.config import Thinker
-from sidecar.offering import MISSES, Offering
-from tests.providers.ollama import NAME, OllamaServer, serving
+from sidecar.agent.models.claude import Claude
+from sidecar.config import AgentCommand, Thinker
+from sidecar.minds import Minds
+from sidecar.offering import Offering
+from sidecar.trials import FILE, Trials
+from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer
+from tests.providers.anthropic import KEY, AnthropicServer
+from tests.providers.anthropic import serving as serving_claude
+from tests.providers.ollama import NAME, Answer, Known, OllamaServer, serving
 
 
 def thinker(url: str, **more) -> Thinker:
@@ -19,60 +27,199 @@ def thinker(url: str, **more) -> Thinker:
 CLAUDE = Thinker(executor="claude", model="claude-sonnet-5-5", url="https://api.example", grade="claude", key="k")
 
 
-@pytest.fixture
-def looks(monkeypatch):
-    """Every look at the endpoints waits for this; released once for each."""
-    turn = asyncio.Semaphore(0)
-
-    async def sleep(_seconds):
-        await turn.acquire()
-
-    monkeypatch.setattr("sidecar.offering.asyncio.sleep", sleep)
-    return turn
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    """As often as can be; what a test waits for it waits for itself."""
+    monkeypatch.setattr("sidecar.offering.LOOK_SECONDS", 0.02)
 
 
-async def told(changes: asyncio.Queue) -> list[str]:
-    return [offer.model for offer in await asyncio.wait_for(changes.get(), 10)]
+class Heard:
+    """What a hub would have been told."""
+
+    def __init__(self) -> None:
+        self.offers: list[ModelOffer] = []
+        self.endpoints: list[EndpointState] = []
+        self._said = asyncio.Event()
+
+    def __call__(self, offers: list[ModelOffer], endpoints: list[EndpointState]) -> None:
+        self.offers, self.endpoints = offers, endpoints
+        self._said.set()
+
+    async def until(self, holds) -> None:
+        """Wait until it is told something for which `holds`."""
+        async with asyncio.timeout(20):
+            while not holds(self):
+                self._said.clear()
+                await self._said.wait()
+
+    @property
+    def models(self) -> list[str]:
+        return [offer.model for offer in self.offers]
 
 
-async def test_an_endpoint_that_misses_twice_is_gone_and_one_answer_brings_it_back(looks):
-    changes: asyncio.Queue = asyncio.Queue()
+@asynccontextmanager
+async def watching(offering: Offering):
+    heard = Heard()
+    watch = asyncio.create_task(offering.watch(heard))
+    try:
+        yield heard
+    finally:
+        watch.cancel()
+        await asyncio.wait({watch})
+
+
+def told_of(server: OllamaServer, **model) -> KnownEndpoint:
+    return KnownEndpoint(kind="ollama", url=server.url, grade="gpu", models=[KnownModel(name=NAME, **model)])
+
+
+async def test_an_endpoint_that_misses_twice_is_gone_and_one_answer_brings_it_back():
     server = OllamaServer()
     async with serving(server):
-        thinkers = [thinker(server.url), CLAUDE]
-        offered = Offering(thinkers, minds.offers(thinkers))
+        offering = Offering(Minds([thinker(server.url), CLAUDE]))
         real = server.pages
-        watching = asyncio.create_task(offered.watch(changes.put_nowait))
-        looks.release()
-        server.pages = {"/api/ps": b"out of order"}
-        for _ in range(MISSES + 1):
-            looks.release()
-        gone = await told(changes)
-        server.pages = real
-        looks.release()
-        back = await told(changes)
-        watching.cancel()
+        async with watching(offering) as heard:
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].health == "up")
+            server.pages = {"/api/ps": b"out of order"}
+            await heard.until(lambda heard: heard.models == ["claude-sonnet-5-5"])
+            down = heard.endpoints[0]
+            server.pages = real
+            await heard.until(lambda heard: heard.models == [NAME, "claude-sonnet-5-5"])
 
-    assert ["claude-sonnet-5-5"] == gone
-    assert [NAME, "claude-sonnet-5-5"] == back
+    assert ("down", True) == (down.health, down.trouble.startswith("model_"))
+    assert ("up", "") == (heard.endpoints[0].health, heard.endpoints[0].trouble)
+    assert "unknown" == heard.endpoints[1].health, "nobody looked at Claude, and that is not down"
 
 
-async def test_a_model_that_is_loaded_is_said_to_be_warm(looks):
-    changes: asyncio.Queue = asyncio.Queue()
+async def test_a_model_that_is_loaded_is_said_to_be_warm():
     async with serving(OllamaServer()) as server:
-        offered = Offering([thinker(server.url)], minds.offers([thinker(server.url)]))
-        cold = [offer.warm for offer in offered.now()]
+        offering = Offering(Minds([thinker(server.url)]))
+        cold = [offer.warm for offer in offering.now()]
         server.loaded = {NAME: 8_192}
-        watching = asyncio.create_task(offered.watch(changes.put_nowait))
-        warm = [offer.warm for offer in await asyncio.wait_for(changes.get(), 10)]
-        watching.cancel()
+        async with watching(offering) as heard:
+            await heard.until(lambda heard: heard.offers and heard.offers[0].warm)
 
-    assert ([False], [True]) == (cold, warm)
+    assert [False] == cold
 
 
-async def test_without_local_endpoints_there_is_nothing_to_look_at():
-    offered = Offering([CLAUDE], minds.offers([CLAUDE]))
+async def test_an_agent_says_where_its_models_answer_and_of_commands_nothing():
+    command = AgentCommand(name="ada-cli", argv=["true"])
+    offering = Offering(Minds([CLAUDE]), [minds.command_offer(command)])
 
-    await asyncio.wait_for(offered.watch(lambda _: None), 5)
+    assert ["https://api.example", ""] == [offer.url for offer in offering.now()]
+    assert [EndpointState(kind="claude", url="https://api.example")] == offering.states()
 
-    assert ["claude-sonnet-5-5"] == [offer.model for offer in offered.now()]
+
+async def test_claude_is_looked_at_only_when_it_has_let_an_attempt_down():
+    server = AnthropicServer()
+    async with serving_claude(server):
+        mine = CLAUDE.model_copy(update={"url": server.url, "key": KEY})
+        offering = Offering(Minds([mine]))
+        async with watching(offering) as heard:
+            await asyncio.sleep(0.2)
+            looked = len(server.counted)
+            server.key = "another"  # as when ours was revoked: it answers, and not us
+            offering.suspect("claude", server.url)
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].health == "down")
+            gone = offering.now()
+            server.key = KEY
+            await heard.until(lambda heard: heard.endpoints[0].health == "up")
+            then = len(server.counted)
+            await asyncio.sleep(0.2)
+
+    assert (0, []) == (looked, gone)
+    assert ["claude-sonnet-5-5"] == heard.models
+    assert then == len(server.counted), "once it is back nobody looks any more"
+    assert not server.billed, "looking costs nothing"
+
+
+async def test_a_used_up_quota_is_an_answer():
+    server = AnthropicServer()
+    server.quota_is_used_up = True
+    async with serving_claude(server):
+        claude = Claude(model=CLAUDE.model, api_key=KEY, base_url=server.url)
+        try:
+            await claude.look()
+        finally:
+            await claude.close()
+
+    assert 1 == len(server.counted)
+
+
+async def test_a_model_of_the_hubs_endpoints_is_tried_then_offered_by_the_hubs_grade(tmp_path):
+    async with serving(OllamaServer(player=play)) as server:
+        own = Minds([], borrows=True)
+        offering = Offering(own, trials=Trials(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(server, digest="d1")])
+            await heard.until(lambda heard: heard.models == [NAME])
+        asked = len(server.asked)
+        again = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        async with watching(again) as reborn:
+            again.know([told_of(server, digest="d1")])
+            await reborn.until(lambda heard: heard.models == [NAME])
+
+        assert ("gpu", server.url) == (heard.offers[0].grade, heard.offers[0].url)
+        assert own.find("ollama", NAME, server.url) is not None
+        assert 4 <= asked == len(server.asked), "what was tried once is not tried again by the next process"
+
+
+async def test_what_another_agent_found_good_is_not_tried_again(tmp_path):
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(server, digest="d1", dialect="fenced", tokens_per_second=7.5)])
+            await heard.until(lambda heard: heard.models == [NAME])
+
+    assert ("fenced", 7.5) == (heard.offers[0].dialect, heard.offers[0].tokens_per_second)
+    assert not server.asked
+
+
+async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_why(tmp_path):
+    async with serving(OllamaServer(player=lambda _asked: Answer(text="I would rather talk."))) as server:
+        server.models[NAME] = Known(capabilities=("completion",))
+        offering = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(server, digest="d1")])
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].unfit)
+
+    assert [] == heard.models
+    assert "cannot call tools well enough" in heard.endpoints[0].unfit[0].reason
+
+
+async def test_what_the_hub_tells_of_no_more_is_offered_no_more(tmp_path):
+    async with serving(OllamaServer()) as server:
+        own = Minds([], borrows=True)
+        offering = Offering(own, trials=Trials(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(server, dialect="native")])
+            await heard.until(lambda heard: heard.models == [NAME])
+            offering.know([])
+            await heard.until(lambda heard: not heard.models)
+
+        assert own.find("ollama", NAME, server.url) is None
+
+
+async def test_an_endpoint_of_ones_own_stays_ones_own_when_the_hub_tells_of_it_too(tmp_path):
+    async with serving(OllamaServer()) as server:
+        own = Minds([thinker(server.url, grade="mine")], borrows=True)
+        offering = Offering(own, trials=Trials(tmp_path))
+        offering.know([told_of(server, dialect="native")])
+
+        assert ["mine"] == [offer.grade for offer in offering.now()]
+        assert 1 == len(offering.states())
+
+
+async def test_a_machine_that_was_told_not_to_uses_nothing_of_the_hubs():
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([]))
+        offering.know([told_of(server, dialect="native")])
+
+        assert ([], []) == (offering.now(), offering.states())
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"{", b'[["a"]]', b'[["a","b","c","d",{"thinker":{"model":""}}]]', b"\xff"])
+def test_a_spoilt_book_of_trials_costs_trials_and_nothing_else(tmp_path, spoilt):
+    (tmp_path / FILE).write_bytes(spoilt)
+    endpoint = KnownEndpoint(kind="ollama", url="http://gpu.example:11434")
+
+    assert Trials(tmp_path).of(endpoint, KnownModel(name=NAME)) is None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from sidecar.agent.faults import Unauthorized
+from sidecar.agent.faults import RateLimited, Unauthorized
 from sidecar.agent.models.claude_faults import Complaint, Unspeakable, fault_from
 from sidecar.agent.models.claude_json import count_of, well_formed
 from sidecar.agent.models.claude_stream import Answer, Events
@@ -32,12 +32,13 @@ from sidecar.agent.models.claude_talk import (
     unbroken,
     with_breakpoint,
 )
-from sidecar.agent.talk import Reply, Request
+from sidecar.agent.talk import Reply, Request, Usage
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from anthropic import AsyncAnthropic
+    from anthropic.types import MessageParam
 
 _VERSION = "2026-10-21"
 _STREAM_BYTES = 64_000_000
@@ -127,6 +128,25 @@ class Claude:
         except (TimeoutError, httpx2.HTTPError, anthropic.AnthropicError, ValueError):
             return None
         return count_of(getattr(counted, "input_tokens", None))
+
+    async def look(self) -> None:
+        """Whether the API answers and takes our key, by having a word counted, which costs nothing.
+
+        A quota that is used up is an answer. Raises one of `sidecar.agent.faults` when there is none.
+        """
+        if not self._can_be_sent:
+            raise Unauthorized("There is no API key, or it holds what no key can hold.")
+        anthropic = await asyncio.to_thread(_load)
+        word: MessageParam = {"role": "user", "content": [{"type": "text", "text": "word"}]}
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                await self._connected(anthropic).messages.count_tokens(model=self._model, messages=[word])
+        except (TimeoutError, httpx2.HTTPError, anthropic.AnthropicError, ValueError) as problem:
+            fault = fault_from(problem, begun=False, usage=Usage(), key=self._key)
+        else:
+            return
+        if not isinstance(fault, RateLimited):
+            raise fault
 
     async def close(self) -> None:
         """Give connections back."""

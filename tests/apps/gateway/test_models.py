@@ -43,7 +43,7 @@ def test_the_models_that_a_sidecar_names_are_kept_and_get_work_at_once() -> None
     task = cast.queued_task(command="", tier="standard")
     greet(ada, QWEN)
 
-    assert [QWEN.model_dump()] == cast.fresh(ada).offers
+    assert [QWEN.model_dump(exclude={"trials", "context_measured"})] == cast.fresh(ada).offers
     attempt = Attempt.objects.open().get(task=task)
     assert (ada.pk, "ollama", "qwen3:8b", "local") == (
         attempt.agent_id,

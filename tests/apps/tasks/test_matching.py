@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.tasks.matching import MAX_LOSERS, Head, Need, Offer, Worker, explain, misfit, offer_of, pair
+from apps.tasks.matching import MAX_LOSERS, Head, Need, Offer, Pair, Place, Worker, explain, misfit, pair
 
 
 def worker(id: int, *capabilities: str, **facts: Any) -> Worker:  # noqa: A002  as the field is called
@@ -169,7 +169,6 @@ def test_an_agent_fits_words_by_the_grades_of_its_models(need: Need, one: Worker
 @pytest.mark.parametrize(
     ("grades", "offers", "chosen"),
     [
-        (("local",), (CLAUDE,), None),
         (("local",), (LARGE, CLAUDE, SMALL), SMALL),
         (("local", "claude"), (CLAUDE, LARGE), LARGE),
         (("claude", "local"), (SMALL, CLAUDE), CLAUDE),
@@ -177,17 +176,111 @@ def test_an_agent_fits_words_by_the_grades_of_its_models(need: Need, one: Worker
         (("local",), (SMALL, replace(LARGE, warm=True)), replace(LARGE, warm=True)),
         (("local", "claude"), (replace(CLAUDE, warm=True), SMALL), SMALL),
         (("local",), (Offer("b", "b", "local"), Offer("a", "a", "local")), Offer("a", "a", "local")),
-        ((), (SMALL,), None),
     ],
 )
 def test_of_the_models_of_a_machine_the_grade_decides_then_what_is_loaded_then_the_speed(
-    grades: tuple[str, ...], offers: tuple[Offer, ...], chosen: Offer | None
+    grades: tuple[str, ...], offers: tuple[Offer, ...], chosen: Offer
 ) -> None:
-    assert chosen == offer_of(words(*grades), thinker(1, *offers))
+    (made,) = pair([written(1, *grades)], [thinker(1, *offers)])
+
+    assert chosen == made.offer
 
 
 def written(task: int, *grades: str, rank: float = 0, **need: Any) -> Head:
     return Head(task, 0, rank, words(*grades, **need))
+
+
+def at(offer: Offer, place: int, load: float = 0.0, **facts: Any) -> Offer:
+    """The offer at an endpoint that has so much to do."""
+    return replace(offer, place=Place(place, f"place-{place}", load, f"load {load:g}", **facts))
+
+
+def place_of(made: Pair) -> int:
+    return made.offer.place.id if made.offer and made.offer.place else 0
+
+
+def test_where_there_is_less_to_do_goes_before_who_has_waited_longer() -> None:
+    busy, calm = thinker(1, at(SMALL, 1, 1.0)), thinker(2, at(SMALL, 2, 0.6))
+    (made,) = pair([written(1, "local")], [busy, calm])
+
+    assert 2 == made.worker.id
+    assert (("agent-1", "small at place-1 has more to do (load 1)"),) == made.losers
+    assert "has no more to do there than others: load 0.6" in made.reasons
+
+
+def test_loads_that_are_about_the_same_leave_it_to_who_has_waited_longest() -> None:
+    idle = [thinker(1, at(SMALL, 1, 0.3)), thinker(2, at(SMALL, 2, 0.0))]
+
+    assert [(1, 1)] == paired([written(1, "local")], idle)
+
+
+def test_a_preferred_grade_wins_however_much_there_is_to_do() -> None:
+    idle = [thinker(1, at(CLAUDE, 1)), thinker(2, at(SMALL, 2, 5.0))]
+
+    assert [(1, 2)] == paired([written(1, "local", "claude")], idle)
+
+
+@pytest.mark.parametrize(
+    ("offers", "chosen"),
+    [
+        pytest.param((at(SMALL, 1, shared=True), at(LARGE, 2)), 2, id="its own before a shared one"),
+        pytest.param((at(SMALL, 1, shared=True), at(LARGE, 2, 0.9)), 1, id="unless its own has more to do"),
+        pytest.param((at(SMALL, 1, turn=5, shared=True), at(SMALL, 2, turn=4, shared=True)), 2, id="who rested longer"),
+        pytest.param((at(SMALL, 1, closed="is down"), at(UNMEASURED, 2, 9.0)), 2, id="what is down is not there"),
+    ],
+)
+def test_of_several_endpoints_an_agent_uses(offers: tuple[Offer, ...], chosen: int) -> None:
+    (made,) = pair([written(1, "local")], [thinker(1, *offers)])
+
+    assert chosen == place_of(made)
+
+
+def test_the_other_models_of_the_chosen_agent_are_losers_too_with_the_reason() -> None:
+    own, far, shut = at(SMALL, 1), at(LARGE, 2, 2.0), at(LARGE, 3, closed="is being drained")
+    (made,) = pair([written(1, "local")], [thinker(1, far, own, shut, at(UNMEASURED, 1), CLAUDE)])
+
+    assert (
+        ("agent-1", "large at place-2 has more to do (load 2)"),
+        ("agent-1", "large at place-3 is being drained"),
+        ("agent-1", f"{UNMEASURED.model} at place-1 comes after small at place-1"),
+    ) == made.losers
+
+
+@pytest.mark.parametrize(
+    ("offers", "why"),
+    [
+        ((at(SMALL, 1, closed="is down"), CLAUDE), "has small at place-1, which is down"),
+        ((at(SMALL, 1, closed="is down"), LARGE), ""),
+    ],
+)
+def test_an_agent_whose_models_are_all_closed_does_not_fit(offers: tuple[Offer, ...], why: str) -> None:
+    assert why == misfit(words("local"), thinker(1, *offers))
+
+
+def test_what_is_given_away_in_one_go_counts_at_once() -> None:
+    """Two idle agents share two endpoints: they do not both take the one that rested longest."""
+    both = [at(SMALL, 1, turn=1, shared=True), at(SMALL, 2, turn=2, shared=True)]
+    made = pair([written(task, "local") for task in (1, 2)], [thinker(1, *both), thinker(2, *both)])
+
+    assert [1, 2] == [place_of(one) for one in made]
+
+
+def test_equal_shared_endpoints_get_equal_shares_within_two() -> None:
+    turns = {1: 0, 2: 0}
+    shares: Counter[int] = Counter()
+    warm: set[int] = set()
+    for task in range(20):
+        offers = [
+            replace(at(SMALL, place, 0.0 if place in warm else 0.2, turn=turns[place], shared=True), warm=place in warm)
+            for place in turns
+        ]
+        (made,) = pair([written(task, "local")], [thinker(1, *offers)])
+        used = place_of(made)
+        turns[used] = task + 1
+        shares[used] += 1
+        warm.add(used)
+
+    assert abs(shares[1] - shares[2]) <= 2
 
 
 def test_a_preferred_grade_wins_over_who_has_waited_longer() -> None:

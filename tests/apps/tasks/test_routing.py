@@ -160,6 +160,7 @@ def test_which_model_of_which_machine_does_it_is_kept_with_the_attempt_and_its_r
     assert [
         {"agent": "shells", "reason": "offers no local model"},
         {"agent": "ben", "reason": "was used more recently"},
+        {"agent": "ada", "reason": "slow comes after qwen3:8b"},
     ] == decision["losers"]
 
 

@@ -279,7 +279,7 @@ async def test_the_connection_is_given_back_however_it_ends(room, breaks):
     job = Job(task=1, attempt=1, generation=1, brief=Brief(title="x"), timeout_seconds=60.0, model=NAME, steps=5)
 
     with pytest.raises(RuntimeError) if breaks else nullcontext():
-        await Thinking("ollama", {NAME: mind}).execute(job, room, SANDBOX, lambda *_args, **_facts: None)
+        await Thinking("ollama", lambda _model, _url: mind).execute(job, room, SANDBOX, lambda *_args, **_facts: None)
 
     assert model.closed
 

@@ -1,0 +1,142 @@
+"""What operators do with endpoints: add, change, drain, remove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from apps.endpoints.guard import checked
+from apps.endpoints.health import Health
+from apps.endpoints.models import GRADE, Endpoint, Host, Model, Origin
+from apps.events.kinds import Kind
+from apps.events.log import record
+from apps.events.refused import Invalid, Refused
+
+TELL = ("dashboard",)
+
+
+class Known(Refused):
+    """There is an endpoint at {url} already."""
+
+
+class NotOurs(Refused):
+    """{name} is offered by an agent, out of its own settings; drain it here, or remove it there."""
+
+
+@transaction.atomic
+def add(url: str, *, by: str, name: str = "", grade: str = "local", host: Host | None = None) -> Endpoint:
+    """Take an Ollama into the registry; its first look is queued. Raises Invalid for a field, and Known."""
+    where = _allowed(url)
+    endpoint = Endpoint(place=where, url=where, name=name.strip(), grade=_grade(grade), host=host)
+    _fits(endpoint)
+    try:
+        with transaction.atomic():
+            endpoint.save(force_insert=True)
+    except IntegrityError as taken:
+        raise Known("endpoint_known", url=where) from taken
+    record(Kind.ENDPOINT_ADDED, endpoint, tell=TELL, actor=by, url=where)
+    return endpoint
+
+
+@transaction.atomic
+def change(
+    endpoint: Endpoint,
+    *,
+    by: str,
+    name: str | None = None,
+    grade: str | None = None,
+    url: str | None = None,
+    host: Host | bool | None = False,
+) -> None:
+    """Only what is given changes; `host` None takes it off its machine. Raises Invalid, Known and NotOurs.
+
+    At another address it is looked at anew, and its models with it.
+    """
+    before = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+    changes: dict[str, Any] = {}
+    if name is not None:
+        changes["name"] = name.strip()
+    if grade is not None or url is not None:
+        _ours(before)
+    if grade is not None:
+        changes["grade"] = _grade(grade)
+    if url is not None and (where := _allowed(url)) != before.place:
+        changes |= {"place": where, "url": where, "health": Health.UNKNOWN, "misses": 0, "trouble": "", "version": ""}
+    if not isinstance(host, bool):
+        changes["host"] = host
+    changes = {field: value for field, value in changes.items() if getattr(before, field) != value}
+    if not changes:
+        return
+    for field, value in changes.items():
+        setattr(endpoint, field, value)
+    _fits(endpoint)
+    try:
+        with transaction.atomic():
+            Endpoint.objects.filter(pk=endpoint.pk).update(**changes)
+    except IntegrityError as taken:
+        raise Known("endpoint_known", url=changes["url"]) from taken
+    if "place" in changes:
+        Model.objects.filter(endpoint=endpoint).delete()
+    said = {field: str(value) if value is not None else None for field, value in changes.items() if field in _SAID}
+    record(Kind.ENDPOINT_CHANGED, endpoint, tell=TELL, actor=by, **said)
+
+
+_SAID = ("name", "grade", "url", "host")
+
+
+@transaction.atomic
+def drain(endpoint: Endpoint, *, by: str) -> None:
+    """No new work for it, whoever it belongs to; what is running goes on."""
+    if Endpoint.objects.filter(pk=endpoint.pk, draining=False).update(draining=True):
+        record(Kind.ENDPOINT_DRAINED, endpoint, tell=TELL, actor=by)
+
+
+@transaction.atomic
+def resume(endpoint: Endpoint, *, by: str) -> None:
+    """Work for it again."""
+    if Endpoint.objects.filter(pk=endpoint.pk, draining=True).update(draining=False):
+        record(Kind.ENDPOINT_RESUMED, endpoint, tell=TELL, actor=by)
+
+
+@transaction.atomic
+def remove(endpoint: Endpoint, *, by: str) -> None:
+    """Out of the registry. Attempts that run there go on: their agents have its address. Raises NotOurs."""
+    _ours(endpoint)
+    record(Kind.ENDPOINT_REMOVED, endpoint, tell=TELL, actor=by, url=endpoint.url)
+    Endpoint.objects.filter(pk=endpoint.pk).delete()
+
+
+@transaction.atomic
+def want(model: Model, wanted: bool, *, by: str) -> None:
+    """Whether agents may work with one model of an operator's endpoint. Raises NotOurs."""
+    _ours(model.endpoint)
+    if Model.objects.filter(pk=model.pk).exclude(wanted=wanted).update(wanted=wanted):
+        record(Kind.ENDPOINT_CHANGED, model.endpoint, tell=TELL, actor=by, model=model.name, wanted=wanted)
+
+
+def _ours(endpoint: Endpoint) -> None:
+    if endpoint.origin != Origin.OPERATOR:
+        raise NotOurs("endpoint_of_an_agent", name=str(endpoint))
+
+
+def _allowed(url: str) -> str:
+    try:
+        return checked(url.strip(), networks=settings.ENDPOINT_NETWORKS, ports=settings.ENDPOINT_PORTS)
+    except ValueError as wrong:
+        raise Invalid("url", str(wrong)) from wrong
+
+
+def _grade(grade: str) -> str:
+    try:
+        GRADE(grade)
+    except ValidationError as wrong:
+        raise Invalid("grade", " ".join(wrong.messages)) from wrong
+    return grade
+
+
+def _fits(endpoint: Endpoint) -> None:
+    if len(endpoint.name) > 100 or not endpoint.name.isprintable():
+        raise Invalid("name", "A name has at most 100 characters, and none that cannot be printed.")

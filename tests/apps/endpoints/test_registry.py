@@ -1,0 +1,330 @@
+"""Endpoints: added by operators, looked at by the hub over a real socket, and told of by agents."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apps.agents.models import Agent
+from apps.demo.loopback import listening
+from apps.demo.ollama import NAME, Known, OllamaServer
+from apps.endpoints import actions, jobs, ollama, reports
+from apps.endpoints.models import Endpoint, Host, Model
+from apps.events.kinds import Kind
+from apps.events.models import Event
+from apps.events.refused import Invalid
+from tests import cast
+
+pytestmark = pytest.mark.django_db
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+
+
+class Served:
+    """A scripted Ollama on a thread of its own, for a hub that asks in the ordinary way."""
+
+    def __init__(self) -> None:
+        self.server = OllamaServer()
+        self._loop = asyncio.new_event_loop()
+        self._up, self._down = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()), daemon=True)
+
+    def __enter__(self) -> OllamaServer:
+        self._thread.start()
+        assert self._up.wait(10)
+        return self.server
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._down.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with listening(self.server):
+            self._up.set()
+            await self._down.wait()
+
+
+@pytest.fixture
+def server(settings: Any) -> Iterator[OllamaServer]:
+    with Served() as served:
+        settings.ENDPOINT_NETWORKS = LOOPBACK
+        settings.ENDPOINT_PORTS = (int(served.url.rpartition(":")[2]), 1)
+        yield served
+
+
+def add(url: str, **facts: Any) -> Endpoint:
+    return actions.add(url, by="olga", **facts)
+
+
+def fresh(endpoint: Endpoint) -> Endpoint:
+    return Endpoint.objects.get(pk=endpoint.pk)
+
+
+def kinds(endpoint: Endpoint) -> list[str]:
+    return list(Event.objects.filter(subject=f"endpoint/{endpoint.pk}").values_list("kind", flat=True))
+
+
+def test_an_operators_endpoint_is_looked_at_and_its_models_are_known(server: OllamaServer) -> None:
+    server.models = {NAME: Known(context=32_768), "embed:1b": Known(capabilities=("embedding",))}
+    server.loaded = {NAME: 8_192}
+    endpoint = add(server.url, name="the box", grade="gpu")
+    jobs.look(endpoint.pk)
+
+    assert ("up", 0, "") == (fresh(endpoint).health, fresh(endpoint).misses, fresh(endpoint).trouble)
+    assert fresh(endpoint).version
+    assert [("embed:1b", False, False), (NAME, True, True)] == sorted(
+        Model.objects.values_list("name", "wanted", "warm"), key=lambda row: row[0] == NAME
+    )
+    assert 32_768 == Model.objects.get(name=NAME).context
+    assert [Kind.ENDPOINT_ADDED, Kind.ENDPOINT_UP] == kinds(endpoint)
+
+
+def test_one_miss_says_nothing_two_say_down_and_one_answer_brings_it_back(server: OllamaServer) -> None:
+    endpoint = add(server.url)
+    jobs.look(endpoint.pk)
+    real, server.pages = server.pages, {"/api/version": b"<html>"}
+    jobs.look(endpoint.pk)
+    once = fresh(endpoint)
+    jobs.look(endpoint.pk)
+    twice = fresh(endpoint)
+    server.pages = real
+    jobs.look(endpoint.pk)
+
+    assert ("up", 1) == (once.health, once.misses)
+    assert ("down", "What it said is not what an Ollama says.") == (twice.health, twice.trouble)
+    assert ("up", 0, "") == (fresh(endpoint).health, fresh(endpoint).misses, fresh(endpoint).trouble)
+    assert [Kind.ENDPOINT_UP, Kind.ENDPOINT_DOWN, Kind.ENDPOINT_UP] == kinds(endpoint)[1:]
+
+
+def test_nobody_there_is_a_miss_with_the_reason(settings: Any) -> None:
+    settings.ENDPOINT_NETWORKS, settings.ENDPOINT_PORTS = LOOPBACK, (1,)
+    endpoint = add("http://127.0.0.1:1")
+    jobs.look(endpoint.pk)
+
+    assert ("unknown", 1) == (fresh(endpoint).health, fresh(endpoint).misses)
+    assert "refused" in fresh(endpoint).trouble
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"[]",
+        b"null",
+        b'{"version": {}}',
+        b'{"models": 7}',
+        b'{"models": [7]}',
+        b'{"models": [{}]}',
+        b"[" * 9_999,
+        b"\xff",
+    ],
+)
+def test_what_no_ollama_says_is_a_miss_and_never_an_error(server: OllamaServer, page: bytes) -> None:
+    endpoint = add(server.url)
+    server.pages = {"/api/version": b'{"version": "0.12.6"}', "/api/ps": page, "/api/tags": page}
+    jobs.look(endpoint.pk)
+
+    assert 1 == fresh(endpoint).misses
+
+
+def test_a_model_that_is_gone_is_no_longer_installed_and_one_of_another_build_is_unmeasured(
+    server: OllamaServer,
+) -> None:
+    server.models = {NAME: Known(), "old:1b": Known()}
+    endpoint = add(server.url)
+    jobs.look(endpoint.pk)
+    trial = {"dialect": "native", "tokens_per_second": 9.0, "trial": {"trials": []}}
+    Model.objects.update(**trial)
+    Model.objects.filter(name=NAME).update(digest="another build")
+    server.models = {NAME: Known()}
+    jobs.look(endpoint.pk)
+
+    assert [("old:1b", False)] == list(Model.objects.filter(installed=False).values_list("name", "installed"))
+    assert ("", 0.0) == Model.objects.values_list("dialect", "tokens_per_second").get(name=NAME)
+    assert ("native", 9.0) == Model.objects.values_list("dialect", "tokens_per_second").get(name="old:1b")
+
+
+def test_only_the_first_few_models_are_wanted_until_somebody_wants_more(server: OllamaServer) -> None:
+    server.models = {f"m{n}:1b": Known() for n in range(5)}
+    endpoint = add(server.url)
+    jobs.look(endpoint.pk)
+    actions.want(Model.objects.get(name="m4:1b"), True, by="olga")
+    jobs.look(endpoint.pk)
+
+    assert ["m0:1b", "m1:1b", "m2:1b", "m4:1b"] == sorted(
+        Model.objects.filter(wanted=True).values_list("name", flat=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        ({"url": "http://10.0.0.1:11434"}, "url"),
+        ({"url": "nonsense://"}, "url"),
+        ({"url": "http://gpu.example.org:11434", "grade": "Not A Grade"}, "grade"),
+        ({"url": "http://gpu.example.org:11434", "name": "x" * 101}, "name"),
+        ({"url": "http://gpu.example.org:11434", "name": "a\x00b"}, "name"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_field_and_nothing_is_kept(facts: dict[str, str], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        add(**facts)
+
+    assert field == refused.value.field
+    assert not Endpoint.objects.exists()
+
+
+def test_the_same_address_twice_is_refused() -> None:
+    add("http://gpu.example.org:11434")
+
+    with pytest.raises(actions.Known):
+        add("GPU.example.org:11434/")
+
+
+def test_at_another_address_it_is_looked_at_anew(server: OllamaServer) -> None:
+    endpoint = add(server.url)
+    jobs.look(endpoint.pk)
+    actions.change(fresh(endpoint), by="olga", url="http://127.0.0.1:1")
+
+    assert ("unknown", "", 0) == (fresh(endpoint).health, fresh(endpoint).version, Model.objects.count())
+
+
+def test_what_does_not_change_is_no_event() -> None:
+    endpoint = add("http://gpu.example.org:11434", name="box")
+    actions.change(endpoint, by="olga", name="box", grade="local", url="http://gpu.example.org:11434")
+    actions.resume(endpoint, by="olga")
+
+    assert [Kind.ENDPOINT_ADDED] == kinds(endpoint)
+
+
+def test_a_removed_one_is_gone_with_its_models_and_its_history_stays(server: OllamaServer) -> None:
+    endpoint = add(server.url)
+    jobs.look(endpoint.pk)
+    actions.remove(fresh(endpoint), by="olga")
+    jobs.look(endpoint.pk)
+
+    assert (0, 0) == (Endpoint.objects.count(), Model.objects.count())
+    assert Kind.ENDPOINT_REMOVED == kinds(endpoint)[-1]
+
+
+# --- what agents tell -------------------------------------------------------------------------------------------------
+
+
+def state(url: str, health: str = "up", **facts: Any) -> dict[str, Any]:
+    return {"kind": "ollama", "url": url, "health": health, "version": "0.12.6", "trouble": "", "unfit": [], **facts}
+
+
+def offer(url: str, **facts: Any) -> dict[str, Any]:
+    base = {"executor": "ollama", "model": NAME, "grade": "local", "context": 8_192, "dialect": "native", "digest": "d"}
+    trials = [{"name": "one call", "ok": True, "what": "", "repairs": 0, "duration_ms": 5}]
+    return {
+        **base,
+        "tokens_per_second": 9.0,
+        "warm": True,
+        "url": url,
+        "trials": trials,
+        "context_measured": 7,
+        **facts,
+    }
+
+
+def machine(name: str = "m1") -> dict[str, Any]:
+    return {"machine": name, "hostname": f"host-{name}", "cpus": 8, "memory_bytes": 10**9, "load": {"cpu": 12.5}}
+
+
+def test_two_agents_of_one_machine_share_its_endpoint_and_those_of_two_do_not() -> None:
+    url = "http://127.0.0.1:11434"
+    for name, where in (("ada", "m1"), ("ben", "m1"), ("cy", "m2")):
+        cast.agent(name, host=machine(where), endpoints=[state(url)], offers=[offer(url)])
+    ada, ben, cy = (Agent.objects.get(name=name) for name in ("ada", "ben", "cy"))
+
+    assert ada.offers[0]["endpoint"] == ben.offers[0]["endpoint"] != cy.offers[0]["endpoint"]
+    assert (ada.host_id, 2) == (ben.host_id, Host.objects.count())
+    assert {"m1", "m2"} == set(Endpoint.objects.values_list("host__machine", flat=True))
+    assert 12.5 == Host.objects.get(machine="m1").load["cpu"]
+
+
+def test_how_a_model_did_in_its_trial_is_kept_with_the_model_and_not_with_every_offer() -> None:
+    url = "http://127.0.0.1:11434"
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url)], offers=[offer(url)])
+    model = Model.objects.get()
+
+    assert ("one call", 7) == (model.trial["trials"][0]["name"], model.trial["context_measured"])
+    assert not {"trials", "context_measured"} & set(cast.fresh(ada).offers[0])
+
+
+def test_an_agent_says_nothing_of_an_endpoint_that_an_operator_added() -> None:
+    """Not its health, not that it has a model that the hub has not seen; only how a known build did in a trial."""
+    url = "http://gpu.example.org:11434"
+    endpoint = add(url, grade="gpu")
+    model = Model.objects.create(endpoint=endpoint, name=NAME, digest="d", context=100)
+    said = [offer(url), offer(url, model="invented:70b"), offer(url, executor="claude")]
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url, "down", trouble="ha")], offers=said)
+    model.refresh_from_db()
+
+    assert ("unknown", "") == (fresh(endpoint).health, fresh(endpoint).trouble)
+    assert [NAME] == list(Model.objects.values_list("name", flat=True))
+    assert (100, "native", 9.0) == (model.context, model.dialect, model.tokens_per_second)
+    assert [endpoint.pk, endpoint.pk, None] == [one.get("endpoint") for one in cast.fresh(ada).offers]
+
+
+def test_a_model_that_no_agent_can_use_says_why() -> None:
+    url = "http://gpu.example.org:11434"
+    endpoint = add(url)
+    Model.objects.create(endpoint=endpoint, name=NAME, digest="d")
+    unfit = [{"model": NAME, "digest": "d", "reason": "It cannot call tools well enough."}]
+    cast.agent("ada", host=machine(), endpoints=[state(url, unfit=unfit)])
+
+    assert {"unfit": "It cannot call tools well enough."} == Model.objects.get().trial
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://a:b@c", "http://[", "http://x:99999", "\x01"])
+def test_an_address_that_is_none_is_no_endpoint_and_the_offer_stays(url: str) -> None:
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url)], offers=[offer(url)])
+
+    assert (0, False) == (Endpoint.objects.count(), "endpoint" in cast.fresh(ada).offers[0])
+
+
+def test_an_agents_own_endpoint_goes_down_at_its_word_and_can_only_be_drained_here() -> None:
+    url = "http://127.0.0.1:11434"
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url)], offers=[offer(url)])
+    cast.connect(ada, host=machine(), endpoints=[state(url, "down", trouble="gone")])
+    endpoint = Endpoint.objects.get()
+
+    assert ("down", "gone") == (endpoint.health, endpoint.trouble)
+    for verb in (
+        actions.remove,
+        lambda endpoint, by: actions.change(endpoint, by=by, url="http://gpu.example.org:11434"),
+    ):
+        with pytest.raises(actions.NotOurs):
+            verb(endpoint, by="olga")
+    actions.drain(endpoint, by="olga")
+    assert fresh(endpoint).draining
+
+
+def test_an_agent_that_says_whatever_it_likes_does_not_fill_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MOST_REPORTED", 3)
+    monkeypatch.setattr(reports, "MOST_MODELS", 4)
+    ada = cast.agent("ada", host=machine())
+    for n in range(9):
+        url = f"http://gpu-{n}.example.org:11434"
+        offers = [offer("http://gpu-0.example.org:11434", model=f"m{n}-{m}") for m in range(3)]
+        first = state("http://gpu-0.example.org:11434")
+        cast.connect(ada, host=machine(f"m{n}"), endpoints=[state(url), first], offers=offers)
+
+    assert (3, 1) == (Endpoint.objects.count(), Host.objects.count())
+    assert Model.objects.count() <= 4 + 2
+
+
+def test_the_hub_never_asks_an_address_that_an_agent_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(ollama, "look", never)
+    cast.agent("ada", host=machine(), endpoints=[state("http://gpu.example.org:11434")])
+    jobs.look(Endpoint.objects.get().pk)
+    jobs.look_at_all()
