@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from apps.agents import api as agents
+from apps.agents import endpoints_api as endpoints
 from apps.agents import token_api as tokens
 from apps.forge import api as pulls
 from apps.forge import by_hand_api as by_hand
@@ -44,6 +45,12 @@ api = [
     path("agents/<slug:name>/pause", agents.PauseAgent.as_view(), name="api_agent_pause"),
     path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
     path("agents/<slug:name>/retire", agents.RetireAgent.as_view(), name="api_agent_retire"),
+    path("endpoints", endpoints.Endpoints.as_view(), name="api_endpoints"),
+    path("endpoints/<int:pk>", endpoints.OneEndpoint.as_view(), name="api_endpoint"),
+    path("endpoints/<int:pk>/drain", endpoints.DrainEndpoint.as_view(), name="api_endpoint_drain"),
+    path("endpoints/<int:pk>/resume", endpoints.ResumeEndpoint.as_view(), name="api_endpoint_resume"),
+    path("endpoints/<int:pk>/look", endpoints.LookAtEndpoint.as_view(), name="api_endpoint_look"),
+    path("hosts", endpoints.Hosts.as_view(), name="api_hosts"),
     path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),
     path("agent/tasks/<int:pk>", own.OwnTask.as_view(), name="api_own_task"),
     path("agent/pulls", by_hand.Places.as_view(), name="api_places"),

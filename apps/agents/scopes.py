@@ -9,6 +9,8 @@ SCOPES = {
     "tasks:write": "Submit, cancel and retry tasks.",
     "agents:read": "See agents and what they do.",
     "agents:write": "Pause agents, mint enrolment codes and tokens. Operators only.",
+    "endpoints:read": "See endpoints of models, and machines with their load.",
+    "endpoints:write": "Add, change, drain and remove endpoints. Operators only.",
     "repos:read": "See repositories.",
     "repos:write": "Register, pause and synchronise repositories.",
     "pulls:read": "See pull requests, their diff and evidence.",
@@ -16,7 +18,7 @@ SCOPES = {
     "pulls:review": "Approve, request changes, merge and close, as the token's user. Operators only.",
 }
 READING = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
-FOR_OPERATORS = frozenset({"agents:write", "pulls:review"})
+FOR_OPERATORS = frozenset({"agents:write", "endpoints:write", "pulls:review"})
 """Scopes that work only while the token's user is an active operator."""
 
 

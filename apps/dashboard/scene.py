@@ -74,7 +74,7 @@ class Scene:
             "sandbox": "bubblewrap",
             "sandbox_detail": "",
             "software": "agentcom-sidecar 0.1.0",
-            "host": {"hostname": "workbench", "system": "Linux", "cpus": 8, "memory_bytes": 32 * 1024**3},
+            "host": files.WORKBENCH,
         }
         presence.join(made, f"scene-{name}", {**shown, **facts})
         Agent.objects.filter(pk=made.pk).update(seen_at=timezone.now() + timedelta(days=1))  # nobody sends its pulse
@@ -226,7 +226,7 @@ def _shift(rows: Any, by: timedelta, *columns: str) -> None:
 def busy_hub(where: Path) -> Scene:
     """The whole picture: merged, waiting for review, running, stranded and dead work, and agents of all kinds."""
     scene = open_scene(where)
-    scene.agent("gentle-persistence", capabilities=["python"])
+    scene.agent("gentle-persistence", capabilities=["python"], **files.WITH_A_MODEL)
     scene.agent("exit-status-zero", capabilities=["python", "docs"])
     merged = scene.pull("merged", scene.task("rounding", "Round prices half up", lane=Lane.HIGH), files.ROUNDING)
     scene.merge(merged)

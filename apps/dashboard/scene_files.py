@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apps.tasks.models import Lane
 
 RATES = '''"""What a parcel costs."""
@@ -139,3 +141,44 @@ QUEUED = (
     ("Rename parcel.misc", Lane.LOW),
     ("Spell out abbreviations in messages", Lane.LOW),
 )
+
+GB = 1024**3
+OLLAMA = "http://127.0.0.1:11434"
+WORKBENCH = {
+    "machine": "workbench",
+    "hostname": "workbench",
+    "system": "Linux 6.12 x86_64",
+    "cpus": 8,
+    "memory_bytes": 32 * GB,
+    "load": {
+        "cpu": 34.0,
+        "cores": [61.0, 12.0, 88.0, 9.0, 40.0, 31.0, 22.0, 9.0],
+        "memory_used_bytes": 14 * GB,
+        "disk_bytes": 500 * GB,
+        "disk_free_bytes": 120 * GB,
+        "gpus": [
+            {"name": "NVIDIA RTX 4090", "busy": 83.0, "memory_bytes": 24 * GB, "memory_used_bytes": 11 * GB},
+        ],
+    },
+}
+"""The machine of most of the scene's agents, and how busy it is."""
+WITH_A_MODEL: dict[str, Any] = {
+    "endpoints": [
+        {"kind": "ollama", "url": OLLAMA, "health": "up", "version": "0.33.0", "trouble": "", "unfit": []},
+    ],
+    "offers": [
+        {
+            "executor": "ollama",
+            "model": "qwen3:8b",
+            "grade": "local",
+            "context": 16_384,
+            "dialect": "native",
+            "digest": "500a1f067a9f",
+            "tokens_per_second": 41.5,
+            "warm": True,
+            "url": OLLAMA,
+            "trials": [],
+            "context_measured": 11_200,
+        }
+    ],
+}

@@ -9,7 +9,19 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from apps.dashboard import agents, dead, overview, people, pull_actions, pulls, repos, spending, task_actions, tasks
+from apps.dashboard import (
+    agents,
+    dead,
+    machines,
+    overview,
+    people,
+    pull_actions,
+    pulls,
+    repos,
+    spending,
+    task_actions,
+    tasks,
+)
 from apps.dashboard.access import operators_only
 
 
@@ -40,6 +52,8 @@ PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "agents": ("agents", agents.agents),
     "agent_act": ("agents/<id:pk>/<slug:verb>", agents.agent_act),
     "enrolment_code": ("agents/code", agents.enrolment_code),
+    "machines": ("machines", machines.machines),
+    "endpoint_act": ("endpoints/<id:pk>/<slug:verb>", machines.endpoint_act),
     "spending": ("spending", spending.spending),
     "repos": ("repos", repos.repos),
     "repo_act": ("repos/<id:pk>/<slug:verb>", repos.repo_act),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django_q.tasks import async_task
 
 from apps.endpoints.guard import checked
 from apps.endpoints.health import Health
@@ -15,6 +17,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 
+logger = structlog.get_logger(__name__)
 TELL = ("dashboard",)
 
 
@@ -109,12 +112,30 @@ def remove(endpoint: Endpoint, *, by: str) -> None:
     Endpoint.objects.filter(pk=endpoint.pk).delete()
 
 
+def look_soon(endpoint: Endpoint, *, by: str) -> None:
+    """Have the hub look at it as soon as a job can. Raises NotOurs: it never calls an address that an agent named."""
+    _ours(endpoint)
+    async_task("apps.endpoints.jobs.look", endpoint.pk, group=f"endpoint/{endpoint.pk}")
+    logger.info("a look was asked for", endpoint=endpoint.pk, by=by)
+
+
 @transaction.atomic
 def want(model: Model, wanted: bool, *, by: str) -> None:
     """Whether agents may work with one model of an operator's endpoint. Raises NotOurs."""
     _ours(model.endpoint)
     if Model.objects.filter(pk=model.pk).exclude(wanted=wanted).update(wanted=wanted):
         record(Kind.ENDPOINT_CHANGED, model.endpoint, tell=TELL, actor=by, model=model.name, wanted=wanted)
+
+
+def check(*, url: str, grade: str | None, known: int | None = None) -> None:
+    """Whether `add`, or `change` of the endpoint with the id `known`, would take these. Raises as they do."""
+    if known is not None and Endpoint.objects.filter(pk=known, origin=Origin.AGENT).exists():
+        return
+    where = _allowed(url)
+    if grade is not None:
+        _grade(grade)
+    if Endpoint.objects.filter(place=where).exclude(pk=known or 0).exists():
+        raise Known("endpoint_known", url=where)
 
 
 def _ours(endpoint: Endpoint) -> None:

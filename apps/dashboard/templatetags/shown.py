@@ -199,6 +199,14 @@ def check_name(check: Mapping[str, Any]) -> str:
 
 
 @register.filter
+def passed(trials: list[Mapping[str, Any]]) -> str:
+    """How a model did in its trial, in a few words."""
+    wrong = [str(trial.get("name", "")) for trial in trials if not trial.get("ok")]
+    failed = f" (not: {', '.join(wrong)})" if wrong else ""
+    return f"{len(trials) - len(wrong)} of {len(trials)} right{failed}"
+
+
+@register.filter
 def confinement(level: str) -> str:
     """How an agent's commands are confined."""
     return SANDBOX_WORDS.get(level, level)
