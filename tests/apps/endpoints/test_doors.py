@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from apps.dashboard.consumers import wanted_groups
 from apps.endpoints.models import Endpoint, Host, Model
 from apps.events.models import Event
 from tests import cast
@@ -268,6 +270,13 @@ def test_strange_names_do_nothing_on_the_page(operator: Client) -> None:
     Model.objects.create(endpoint=Endpoint.objects.get(), name=evil, trial={"unfit": evil})
 
     assert evil not in operator.get("/machines").content.decode()
+
+
+def test_what_the_page_watches_is_what_can_be_watched(operator: Client) -> None:
+    theirs()
+    watched = operator.get("/machines").context["watch"].split()
+
+    assert set(watched) == wanted_groups(json.dumps({"watch": watched}))
 
 
 def test_a_gauge_is_never_more_than_all_of_it(operator: Client) -> None:

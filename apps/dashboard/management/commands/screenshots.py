@@ -140,6 +140,7 @@ def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iter
         "task": f"/tasks/{facts['running']}",
         "pull-request": f"/pulls/{facts['pull']}",
         "dead-letter": "/dead",
+        "machines": "/machines",
     }
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=FLAGS)
