@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,42 +17,21 @@ from apps.events.kinds import Kind
 from apps.events.models import Event
 from apps.events.refused import Invalid
 from tests import cast
+from tests.providers.running import Running
 
 pytestmark = pytest.mark.django_db
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
-class Served:
-    """A scripted Ollama on a thread of its own, for a hub that asks in the ordinary way."""
-
-    def __init__(self) -> None:
-        self.server = OllamaServer()
-        self._loop = asyncio.new_event_loop()
-        self._up, self._down = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()), daemon=True)
-
-    def __enter__(self) -> OllamaServer:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self.server
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._down.set)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        async with listening(self.server):
-            self._up.set()
-            await self._down.wait()
-
-
 @pytest.fixture
 def server(settings: Any) -> Iterator[OllamaServer]:
-    with Served() as served:
-        settings.ENDPOINT_NETWORKS = LOOPBACK
-        settings.ENDPOINT_PORTS = (int(served.url.rpartition(":")[2]), 1)
-        yield served
+    served = OllamaServer()
+    running = Running(listening(served))
+    running.start()
+    settings.ENDPOINT_NETWORKS = LOOPBACK
+    settings.ENDPOINT_PORTS = (int(served.url.rpartition(":")[2]), 1)
+    yield served
+    running.stop()
 
 
 def add(url: str, **facts: Any) -> Endpoint:
