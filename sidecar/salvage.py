@@ -1,14 +1,20 @@
-"""Nothing is thrown away: what an attempt leaves behind goes to a ref of the hub, or stays here until it can."""
+"""What an attempt leaves behind goes to a ref of the hub, or stays here until it can.
+
+A hub that cannot be reached is waited for. Work that git cannot record is tried a few times, work that the hub says no
+to for a day; then it is abandoned: its tree is removed and the reason logged. Kept, it would be tried for ever.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.git import GitFailed, Remote
+from sidecar.patience import away
 from sidecar.publish import Author, NotPublished, commit_tree, push
 from sidecar.tree import NotAWork, disarm, survey
 from sidecar.workspace import Workspace, discard
@@ -16,6 +22,10 @@ from sidecar.workspace import Workspace, discard
 logger = logging.getLogger(__name__)
 
 _KEPT = "kept"
+MOST_TRIES = 5
+"""So often the recording of a tree may fail."""
+MOST_REFUSALS = 144
+"""So often the hub may say no, every ten minutes: perhaps it is a disk or a limit of its own that is being mended."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +38,12 @@ class Salvager:
 
 @dataclass(frozen=True)
 class Salvaged:
-    """What became of the leftovers: on `ref` as `commit`, or `kept` here with the reason, or nothing was left."""
+    """What became of the leftovers: on `ref` as `commit`, `kept` or `abandoned` for a reason, or nothing was left."""
 
     ref: str = ""
     commit: str = ""
     kept: str = ""
+    abandoned: str = ""
 
 
 def salvage_ref(attempt: int) -> str:
@@ -43,7 +54,8 @@ def salvage_ref(attempt: int) -> str:
 async def salvage(workspace: Workspace, *, remote: Remote, author: Author | None = None) -> Salvaged:
     """Push what differs from the base to the salvage ref, then remove the workspace; on failure keep and mark it.
 
-    Never raises for what git or the hub says: the reason is in the answer, and `pending` lists what is kept.
+    Never raises for what git or the hub says: the reason is in the answer, and `pending` lists what is kept. Failures
+    are counted, those for want of the hub excepted, and the last one allowed removes the workspace unsaved.
     """
     try:
         done = await _push(workspace, remote, author or Salvager())
@@ -51,12 +63,33 @@ async def salvage(workspace: Workspace, *, remote: Remote, author: Author | None
         if not workspace.tree.is_dir():
             await workspace.remove()
             return Salvaged()
-        reason = str(problem)
-        logger.warning("salvage postponed", extra={"attempt": workspace.attempt, "reason": reason})
-        (workspace.directory / _KEPT).write_text(reason)
-        return Salvaged(kept=reason)
+        return await _keep(workspace, problem)
     await workspace.remove()
     return done
+
+
+async def _keep(workspace: Workspace, problem: Exception) -> Salvaged:
+    marker = workspace.directory / _KEPT
+    reason = str(problem)
+    # Only a push is for want of the hub: git's own commands can be late as well.
+    pushing = isinstance(problem, NotPublished)
+    tries = _tries(marker) + (0 if pushing and away(reason) else 1)
+    about = {"attempt": workspace.attempt, "reason": reason, "tries": tries}
+    if tries >= (MOST_REFUSALS if pushing else MOST_TRIES):
+        logger.error("salvage abandoned", extra=about)
+        await workspace.remove()
+        return Salvaged(abandoned=reason)
+    logger.warning("salvage postponed", extra=about)
+    marker.write_text(json.dumps({"tries": tries, "reason": reason}))
+    return Salvaged(kept=reason)
+
+
+def _tries(marker: Path) -> int:
+    """How often it has failed so far; a marker that says nothing of it is an older sidecar's."""
+    try:
+        return int(json.loads(marker.read_text())["tries"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvaged:
@@ -64,7 +97,7 @@ async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvage
     found = found.without(await workspace.ignored(found))
     await asyncio.to_thread(disarm, workspace.tree, found)
     await asyncio.to_thread(_leave_out_the_large, workspace, found.large)
-    tree = await workspace.snapshot()
+    tree = await _recorded(workspace)
     if tree == workspace.base_tree:
         return Salvaged()
     git = workspace.git
@@ -73,6 +106,15 @@ async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvage
     ref = salvage_ref(workspace.attempt)
     await push(git, commit, ref, remote)
     return Salvaged(ref=ref, commit=commit)
+
+
+async def _recorded(workspace: Workspace) -> str:
+    """The hash of the tree. Where git cannot follow the attributes in it, the files are saved byte for byte."""
+    try:
+        return await workspace.snapshot()
+    except GitFailed:
+        workspace.record_unconverted()
+        return await workspace.snapshot()
 
 
 def _leave_out_the_large(workspace: Workspace, large: list[Path]) -> None:

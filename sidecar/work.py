@@ -82,7 +82,14 @@ async def _salvage(workspace: Workspace, bench: Bench) -> bool:
     if marker.exists() and time.time() - marker.stat().st_mtime < SALVAGE_AGAIN_SECONDS:
         return True
     done = await salvage(workspace, remote=Remote(workspace.url, bench.token))
-    logger.info("salvaged", attempt=workspace.attempt, ref=done.ref, commit=done.commit, kept=done.kept)
+    logger.info(
+        "salvaged",
+        attempt=workspace.attempt,
+        ref=done.ref,
+        commit=done.commit,
+        kept=done.kept,
+        abandoned=done.abandoned,
+    )
     return bool(done.kept)
 
 

@@ -28,6 +28,9 @@ from sidecar.tree import Findings, NotAWork, refuse_odd, survey
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 _DIFF_BYTES = 400_000
+# Every attribute by which git converts what it records. Said in the git directory it outweighs any file of the tree,
+# and `!` is "not said": `-working-tree-encoding` would be an error, and a macro is only taken apart when it is set.
+_UNCONVERTED = "* !text !crlf !eol !ident !filter !working-tree-encoding\n"
 
 
 class WorkspaceFailed(Exception):
@@ -132,6 +135,12 @@ class Workspace:
         git = Git(self.directory / "git", self.tree, scratch)
         await git.run("add", "--all", "--", ".")
         return await git.text("write-tree")
+
+    def record_unconverted(self) -> None:
+        """From now on record every file byte for byte, whatever attributes in the tree say of it."""
+        info = self.directory / "git" / "info"
+        info.mkdir(exist_ok=True)
+        (info / "attributes").write_text(_UNCONVERTED)
 
     async def differs(self) -> bool:
         """Whether there is work in the tree that its base does not have. What cannot be recorded counts as work."""

@@ -256,9 +256,8 @@ async def test_a_secret_in_a_file_whose_name_is_no_text_is_found(attempt: Attemp
     assert "verification_failed" == ran.ended
 
 
-@pytest.mark.xfail(strict=True, reason="git refuses to record it, so it is kept here and tried again for ever")
 async def test_attributes_that_git_cannot_follow_do_not_keep_the_work_from_being_saved(
-    attempt: Attempting, bench: Bench
+    attempt: Attempting, bench: Bench, world: World
 ):
     """G24."""
     ran = await attempt(
@@ -266,3 +265,5 @@ async def test_attributes_that_git_cannot_follow_do_not_keep_the_work_from_being
     )
 
     assert ("publish", 0) == (ran.ended, ran.unsaved)
+    assert "2\n" == world.git("show", "refs/agentcom/salvage/1:value.txt")
+    assert not (bench.root / "attempts" / "1").exists()

@@ -1,11 +1,14 @@
 """Whatever ends an attempt, its work is on the hub or still here."""
 
 import os
+import subprocess
 
 import pytest
 
+from sidecar import publish, tree
+from sidecar import salvage as salvaging
 from sidecar.git import Remote
-from sidecar.salvage import pending, salvage
+from sidecar.salvage import MOST_TRIES, pending, salvage
 from sidecar.workspace import Workspace
 
 
@@ -97,3 +100,91 @@ async def test_a_tree_that_was_deleted_is_over(prepare, remote, tmp_path):
 
     assert (done.ref, done.kept) == ("", "")
     assert Workspace.reopen(tmp_path / "root", 8) is None
+
+
+EVERY = "text eol=crlf crlf ident filter=x working-tree-encoding=UTF-32"
+STUBBORN = {
+    "of the top": {".gitattributes": f"* {EVERY}\n"},
+    "of a directory": {"sub/deeper/.gitattributes": f"* {EVERY}\n"},
+    "by a macro": {".gitattributes": f"[attr]mine {EVERY}\n* mine\n", "sub/.gitattributes": "* mine\n"},
+    "by a macro with the name of what is unset": {
+        ".gitattributes": "[attr]text working-tree-encoding=UTF-32\n[attr]filter text\n* text filter\n"
+    },
+    "that no encoding has": {".gitattributes": "* working-tree-encoding=true -working-tree-encoding\n"},
+}
+
+
+@pytest.mark.parametrize("planted", STUBBORN.values(), ids=STUBBORN)
+async def test_what_git_cannot_convert_is_saved_byte_for_byte(prepare, remote, hub_repository, git, planted):
+    workspace = await prepare(attempt=9)
+    files = {
+        **planted,
+        "sub/deeper/half.txt": "half\r\n$Id: x $\n",
+        ".gitattributes": planted.get(".gitattributes", ""),
+    }
+    files |= {"sub/stubborn/.gitattributes": "* working-tree-encoding=UTF-32\n", "sub/stubborn/x": "no such encoding\n"}
+    for name, content in files.items():
+        (workspace.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.tree / name).write_bytes(content.encode())
+
+    done = await salvage(workspace, remote=remote)
+
+    saved = {name: _saved(hub_repository, done.ref, name) for name in files}
+    assert {name: content.encode() for name, content in files.items()} == saved
+
+
+async def test_what_git_can_convert_is_converted_as_ever(prepare, remote, hub_repository):
+    workspace = await prepare(attempt=9)
+    (workspace.tree / ".gitattributes").write_text("*.txt text eol=crlf\n")
+    (workspace.tree / "half.txt").write_bytes(b"half\r\n")
+
+    done = await salvage(workspace, remote=remote)
+
+    assert b"half\n" == _saved(hub_repository, done.ref, "half.txt")
+
+
+async def test_what_can_never_be_recorded_is_abandoned(prepare, remote, tmp_path, monkeypatch, caplog):
+    workspace = await prepare(attempt=5)
+    (workspace.tree / "half.py").write_text("x\n")
+    monkeypatch.setattr(tree, "MAX_ENTRIES", 0)
+
+    tried = [await salvage(workspace, remote=remote) for _ in range(MOST_TRIES)]
+
+    assert [True] * (MOST_TRIES - 1) + [False] == [bool(done.kept) for done in tried]
+    assert "more than 0 entries" in tried[-1].abandoned
+    assert ["salvage abandoned"] == [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert [] == pending(tmp_path / "root")
+    assert not workspace.directory.exists()
+
+
+async def test_what_the_hub_goes_on_saying_no_to_is_abandoned(prepare, remote, hub_repository, tmp_path, monkeypatch):
+    monkeypatch.setattr(salvaging, "MOST_REFUSALS", 3)
+    workspace = await prepare(attempt=5)
+    (workspace.tree / "half.py").write_text("x\n")
+    hook = hub_repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho half.py is too large >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+    tried = [await salvage(workspace, remote=remote) for _ in range(3)]
+
+    assert [True, True, False] == [bool(done.kept) for done in tried]
+    assert "half.py is too large" in tried[-1].abandoned
+    assert [] == pending(tmp_path / "root")
+
+
+async def test_a_hub_that_is_away_is_waited_for_however_long(prepare, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "patiently", lambda act, **_: act())
+    workspace = await prepare(attempt=5)
+    (workspace.tree / "half.py").write_text("x\n")
+    nobody = Remote("http://127.0.0.1:9/git/sample.git")
+
+    tried = [await salvage(workspace, remote=nobody) for _ in range(MOST_TRIES + 2)]
+
+    assert all(done.kept for done in tried), tried
+    assert [workspace] == pending(tmp_path / "root")
+
+
+def _saved(repository, ref, name):
+    words = ["git", "-C", str(repository), "cat-file", "blob", f"{ref}:{name}"]
+    return subprocess.run(words, capture_output=True, check=True).stdout
