@@ -17,7 +17,8 @@ from typing import Any
 from sidecar.acp.client import Client
 from sidecar.acp.session import Ending, Session
 from sidecar.executors.base import Execution, Progress, StepKind
-from sidecar.executors.command import TAIL_CHARACTERS, Output, Run, Secrets, how, last_lines
+from sidecar.executors.command import TAIL_CHARACTERS, Run, how, last_lines
+from sidecar.executors.secrets import Output, Secrets
 from sidecar.sandbox import Limits, Outcome
 
 CANCEL_SECONDS = 3.0

@@ -20,7 +20,8 @@ from sidecar import minds
 from sidecar.bench import Bench
 from sidecar.config import AgentCommand, Bounds, Config
 from sidecar.executors import Job, Sandbox
-from sidecar.executors.command import Command, NotReady, Secrets, check, packed
+from sidecar.executors.command import Command, NotReady, check, packed
+from sidecar.executors.secrets import Secrets
 from sidecar.sandbox import Level, Limits, Policy
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief, Check, Identity, RepoRef
