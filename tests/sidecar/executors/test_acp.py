@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from sidecar import minds
-from sidecar.bench import Bench
-from sidecar.config import AgentCommand, Bounds
-from sidecar.executors import Job, Sandbox
+from sidecar.config import AgentCommand
+from sidecar.executors import Job
 from sidecar.executors.acp import Paced
-from sidecar.sandbox import Limits, Policy
+from sidecar.sandbox import Limits
 from sidecar.wire import messages
-from sidecar.wire.nouns import Brief, Check, Identity, RepoRef
-from sidecar.work import perform, salvage_kept
-
-BOTH = [pytest.param("bubblewrap", marks=pytest.mark.bwrap), "off"]
+from sidecar.wire.nouns import Brief
+from tests.sidecar.executors.stage import Heard, on_the_hub, processes_with
 
 # The other side of the wire, strict about what it is told. A scene follows it.
 AGENT = """#!/usr/bin/env python3
@@ -97,20 +92,6 @@ def end(prompt, reason="end_turn"):
 WORK = 'pathlib.Path("value.txt").write_text("2\\n")\n'
 
 
-@dataclass
-class Directory:
-    tree: Path
-
-    async def snapshot_diff(self):
-        return ""
-
-
-@pytest.fixture
-def place(tmp_path):
-    (tmp_path / "attempt" / "tree").mkdir(parents=True)
-    return Directory(tmp_path / "attempt" / "tree")
-
-
 @pytest.fixture
 def agent(tmp_path):
     """Write an agent that plays a scene, and answer its settings."""
@@ -124,29 +105,6 @@ def agent(tmp_path):
         return AgentCommand(name="ada-acp", argv=["ada-acp", *words], read_only=[tools], protocol="acp", **settings)
 
     return written
-
-
-@pytest.fixture(params=BOTH)
-def sandbox(request):
-    return Sandbox(policy=Policy(sandbox=request.param), limits=Limits(grace_seconds=0.3))
-
-
-class Heard:
-    def __init__(self, until=""):
-        self.told = []
-        self.facts = []
-        self.until = until
-        self.there = asyncio.Event()
-
-    def __call__(self, kind, text, **facts):
-        self.told.append((kind, text))
-        self.facts.append(facts)
-        if self.until and self.until in text:
-            self.there.set()
-
-    @property
-    def notes(self):
-        return [text for kind, text in self.told if kind == "note"]
 
 
 async def do(command, place, sandbox, heard=None, seconds=30.0, **brief):
@@ -453,16 +411,6 @@ while True: time.sleep(1)
     assert ("deadline", "timeout", True) == (late.code, late.stop_reason, late.partial)
 
 
-def processes_with(mark):
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if mark.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
-
-
 async def test_cancelling_tells_it_to_stop_then_ends_it_and_all_it_started(agent, place, sandbox, tmp_path):
     mark = f"agentcom-mark-{os.getpid()}-{tmp_path.name}"
     heard = Heard(until="ready")
@@ -619,55 +567,7 @@ def test_the_documented_example_is_a_setting():
 # --- as a whole attempt -----------------------------------------------------------------------------------------------
 
 
-def git(*arguments, cwd):
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    return subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture
-def attempt(tmp_path, sandbox):
-    """Perform an attempt on a real repository; its report, and the value that the hub was pushed."""
-    work = tmp_path / "author"
-    work.mkdir()
-    git("init", "-q", "-b", "trunk", cwd=work)
-    (work / "value.txt").write_text("1\n")
-    git("add", "-A", cwd=work)
-    git("commit", "-q", "-m", "start", cwd=work)
-    home = tmp_path / "hub" / "git"
-    home.mkdir(parents=True)
-    git("clone", "-q", "--bare", str(work), str(home / "sample.git"), cwd=tmp_path)
-
-    async def performed(command, check):
-        bench = Bench(
-            root=tmp_path / "root",
-            hub=f"file://{tmp_path / 'hub'}",
-            token="",
-            policy=sandbox.policy,
-            bounds=Bounds(),
-            executors=minds.executors([], [command]),
-        )
-        assign = messages.TaskAssign(
-            task=7,
-            attempt=1,
-            generation=1,
-            executor="command",
-            model=command.name,
-            brief=Brief(title="Fix the value"),
-            checks=[Check(type="command_succeeds", target=check, timeout_seconds=20)],
-            timeout_seconds=60,
-            lease_seconds=20,
-            repo=RepoRef(slug="sample", path="/git/sample.git"),
-            branch="agentcom/ada/7-fix",
-            identity=Identity(name="ada", email="ada@example.org"),
-        )
-        report = await perform(assign, bench, lambda _steps: None)
-        await salvage_kept(bench)
-        return report, lambda ref: git("show", f"{ref}:value.txt", cwd=home / "sample.git")
-
-    return performed
-
-
-async def test_the_work_of_an_agent_that_speaks_acp_is_verified_and_published(agent, attempt):
+async def test_the_work_of_an_agent_that_speaks_acp_is_verified_and_published(agent, attempt, hub):
     scene = """
 prompt = begin()
 ask("fs/write_text_file", path=os.getcwd() + "/value.txt", content="2\\n")
@@ -675,23 +575,23 @@ say("I set it to 2.")
 end(prompt)
 """
 
-    report, pushed = await attempt(agent(scene), "grep 2 value.txt")
+    report = await attempt(agent(scene), "grep 2 value.txt")
 
     assert isinstance(report, messages.TaskCompleted), report
     assert ("I set it to 2.", "end_turn") == (report.result.summary, report.result.stop_reason)
-    assert "2" == pushed("agentcom/ada/7-fix")
+    assert "2" == on_the_hub(hub, "agentcom/ada/7-fix")
 
 
 async def test_its_end_turn_is_a_claim_and_the_checks_decide(agent, attempt):
-    report, _ = await attempt(agent("pathlib.Path('value.txt').write_text('3'); end(begin())"), "grep 2 value.txt")
+    report = await attempt(agent("pathlib.Path('value.txt').write_text('3'); end(begin())"), "grep 2 value.txt")
 
     assert "verification_failed" == report.error.code
 
 
-async def test_what_a_broken_conversation_left_is_kept(agent, attempt):
-    report, pushed = await attempt(
+async def test_what_a_broken_conversation_left_is_kept(agent, attempt, hub):
+    report = await attempt(
         agent("begin(); pathlib.Path('value.txt').write_text('3'); raw('oops\\n'); read()"), "grep 2 value.txt"
     )
 
     assert ("acp_protocol", True) == (report.error.code, report.result.partial)
-    assert "3" == pushed("refs/agentcom/salvage/1")
+    assert "3" == on_the_hub(hub, "refs/agentcom/salvage/1")

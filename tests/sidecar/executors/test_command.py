@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import signal
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,33 +14,17 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from sidecar import minds
-from sidecar.bench import Bench
-from sidecar.config import AgentCommand, Bounds, Config
+from sidecar.config import AgentCommand, Config
 from sidecar.executors import Job, Sandbox
 from sidecar.executors.command import Command, NotReady, check, packed
 from sidecar.executors.secrets import Secrets
 from sidecar.sandbox import Level, Limits, Policy
 from sidecar.wire import messages
-from sidecar.wire.nouns import Brief, Check, Identity, RepoRef
-from sidecar.work import perform, salvage_kept
+from sidecar.wire.nouns import Brief
+from tests.sidecar.executors.stage import Heard, git, on_the_hub, processes_with
 
-BOTH = [pytest.param("bubblewrap", marks=pytest.mark.bwrap), "off"]
 SECRET = 'sk-canary-0123456789/+="quoted"-end'
 TRICKY = '\'; touch hacked; "$(touch hacked)" `touch hacked` {tree} {unknown} %s \\n\n--help\n\tünïcode 🙂\n'
-
-
-@dataclass
-class Directory:
-    tree: Path
-
-    async def snapshot_diff(self):
-        return ""
-
-
-@pytest.fixture
-def place(tmp_path):
-    (tmp_path / "attempt" / "tree").mkdir(parents=True)
-    return Directory(tmp_path / "attempt" / "tree")
 
 
 @pytest.fixture
@@ -65,11 +46,6 @@ def agent(tools):
     return written
 
 
-@pytest.fixture(params=BOTH)
-def sandbox(request):
-    return Sandbox(policy=Policy(sandbox=request.param), limits=Limits(grace_seconds=0.3))
-
-
 @pytest.fixture
 def confined():
     return Sandbox(policy=Policy(), limits=Limits(grace_seconds=0.3))
@@ -86,22 +62,6 @@ def job(model="ada-cli", seconds=30.0, checks=(), **brief):
         model=model,
         steps=5,
     )
-
-
-class Heard:
-    def __init__(self, until=""):
-        self.told = []
-        self.until = until
-        self.there = asyncio.Event()
-
-    def __call__(self, kind, text, **facts):
-        self.told.append((kind, text))
-        if self.until and self.until in text:
-            self.there.set()
-
-    @property
-    def notes(self):
-        return [text for kind, text in self.told if kind == "note"]
 
 
 async def do(command, place, sandbox, heard=None, environment=None, **asked):
@@ -266,16 +226,6 @@ async def test_an_agent_that_hangs_ends_at_the_deadline_with_its_work(agent, pla
     assert ("deadline", "timeout", True) == (late.code, late.stop_reason, late.partial)
     assert "begun\n" == late.output
     assert "half\n" == (place.tree / "value.txt").read_text()
-
-
-def processes_with(mark):
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if mark.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
 
 
 async def test_cancelling_ends_the_agent_and_all_it_started(agent, place, sandbox, tmp_path):
@@ -468,66 +418,6 @@ async def test_the_prompt_tells_of_the_network_only_who_has_one(agent, place, co
 
 
 # --- as a whole attempt -----------------------------------------------------------------------------------------------
-
-
-def git(*arguments, cwd):
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    return subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture
-def hub(tmp_path):
-    work = tmp_path / "author"
-    work.mkdir()
-    git("init", "-q", "-b", "trunk", cwd=work)
-    (work / "value.txt").write_text("1\n")
-    git("add", "-A", cwd=work)
-    git("commit", "-q", "-m", "start", cwd=work)
-    home = tmp_path / "hub" / "git"
-    home.mkdir(parents=True)
-    git("clone", "-q", "--bare", str(work), str(home / "sample.git"), cwd=tmp_path)
-    return tmp_path / "hub"
-
-
-@pytest.fixture
-def attempt(hub, tmp_path, sandbox):
-    """Perform an attempt of a command on a real repository; its report."""
-
-    async def performed(command, *checks, **more):
-        bench = Bench(
-            root=tmp_path / "root",
-            hub=f"file://{hub}",
-            token="",
-            policy=sandbox.policy,
-            bounds=Bounds(),
-            executors=minds.executors([], [command]),
-        )
-        assign = messages.TaskAssign(
-            **{
-                "task": 7,
-                "attempt": 1,
-                "generation": 1,
-                "executor": "command",
-                "model": command.name,
-                "brief": Brief(title="Fix the value"),
-                "checks": [Check(type="command_succeeds", target=check, timeout_seconds=20) for check in checks],
-                "timeout_seconds": 60,
-                "lease_seconds": 20,
-                "repo": RepoRef(slug="sample", path="/git/sample.git"),
-                "branch": "agentcom/ada/7-fix",
-                "identity": Identity(name="ada", email="ada@example.org"),
-                **more,
-            }
-        )
-        report = await perform(assign, bench, lambda _steps: None)
-        await salvage_kept(bench)
-        return report
-
-    return performed
-
-
-def on_the_hub(hub, ref):
-    return git("show", f"{ref}:value.txt", cwd=hub / "git" / "sample.git")
 
 
 async def test_the_work_of_an_agent_is_verified_and_published_like_any_other(agent, attempt, hub):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from contextlib import nullcontext
 
 import pytest
@@ -24,6 +23,7 @@ from sidecar.wire import messages
 from sidecar.wire.nouns import Allowance, Brief, Check, Identity, RepoRef, Step
 from sidecar.work import perform
 from tests.providers.ollama import NAME, Answer, Fault, OllamaServer, serving
+from tests.sidecar.executors.stage import git
 
 SANDBOX = Sandbox(policy=Policy(sandbox="off"))
 BRANCH = "agentcom/ada/1-fix"
@@ -285,25 +285,6 @@ async def test_the_connection_is_given_back_however_it_ends(room, breaks):
 
 
 # --- whole attempts ---------------------------------------------------------------------------------------------------
-
-
-def git(*arguments, cwd):
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    return subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture
-def hub(tmp_path):
-    """A directory that serves `/git/sample.git` by file address, as the hub does by HTTP."""
-    work = tmp_path / "author"
-    work.mkdir()
-    git("init", "-q", "-b", "trunk", cwd=work)
-    (work / "value.txt").write_text("1\n")
-    git("add", "-A", cwd=work)
-    git("commit", "-q", "-m", "start", cwd=work)
-    (tmp_path / "hub" / "git").mkdir(parents=True)
-    git("clone", "-q", "--bare", str(work), str(tmp_path / "hub" / "git" / "sample.git"), cwd=tmp_path)
-    return tmp_path / "hub"
 
 
 @pytest.fixture

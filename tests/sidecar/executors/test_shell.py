@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +11,6 @@ from sidecar.sandbox import Limits, Policy, detect
 from sidecar.wire.nouns import Brief
 
 SANDBOX = Sandbox(policy=Policy(sandbox="bubblewrap" if "bubblewrap" == detect().name else "off"))
-
-
-@dataclass
-class Directory:
-    tree: Path
-
-
-@pytest.fixture
-def place(tmp_path):
-    (tmp_path / "tree").mkdir()
-    return Directory(tmp_path / "tree")
 
 
 def job(command, seconds=30.0, **brief):
