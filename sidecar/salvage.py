@@ -13,11 +13,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.discard import discard
 from sidecar.git import GitFailed, Remote
 from sidecar.patience import away
 from sidecar.publish import Author, NotPublished, commit_tree, push
 from sidecar.tree import NotAWork, disarm, survey
-from sidecar.workspace import Workspace, discard
+from sidecar.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 

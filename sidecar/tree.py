@@ -9,10 +9,18 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sidecar.descend import Found, allow, descend
+from sidecar.discard import discard
+
 MAX_ENTRIES = 500_000
 MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_PATH_BYTES = 3_072
+"""Of a path within the tree. The kernel takes 4,095 of one, with the directories that the tree is in."""
+MAX_ODD = 10_000
+"""Of each kind, so that a list of long paths has an end."""
 EMBEDDED_AS = "dot-git"
 
+_NAME_CHARACTERS = 500
 _HFS_IGNORES = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
 _SHORT_NAME = re.compile(r"git~\d+\Z")
 _ALLOWED = {".gitignore", ".gitattributes", ".gitkeep", ".github", ".gitlab", ".gitea", ".gitlab-ci.yml"}
@@ -34,15 +42,16 @@ class Findings:
     embedded: list[Path] = field(default_factory=list)
     special: list[Path] = field(default_factory=list)
     large: list[Path] = field(default_factory=list)
+    deep: list[Path] = field(default_factory=list)
 
     def all(self) -> list[Path]:
         """Every odd path."""
-        return [*self.embedded, *self.special, *self.large]
+        return [*self.embedded, *self.special, *self.large, *self.deep]
 
     def without(self, ignored: set[Path]) -> Findings:
         """What is left when `ignored` does not matter."""
-        kept = ([path for path in paths if path not in ignored] for paths in (self.embedded, self.special, self.large))
-        return Findings(*kept)
+        odd = (self.embedded, self.special, self.large, self.deep)
+        return Findings(*([path for path in paths if path not in ignored] for paths in odd))
 
 
 def refuse_odd(found: Findings, ignored: set[Path]) -> None:
@@ -55,6 +64,7 @@ def refuse_odd(found: Findings, ignored: set[Path]) -> None:
         ("embedded_repository", "There is a git repository inside the work", odd.embedded),
         ("special_file", "The work holds something that is no file", odd.special),
         ("file_too_large", f"The work holds a file of more than {MAX_FILE_BYTES // 2**20} MB", odd.large),
+        ("path_too_long", f"The work holds a path of more than {MAX_PATH_BYTES} bytes", odd.deep),
     ):
         if paths:
             raise NotAWork(code, message, _names(paths))
@@ -63,51 +73,48 @@ def refuse_odd(found: Findings, ignored: set[Path]) -> None:
 def survey(tree: Path) -> Findings:
     """Walk the tree without following anything and say what is odd; what was made unreadable becomes readable again.
 
-    Raises NotAWork when there is no tree, or no end to it.
+    Raises NotAWork when there is no tree, or no end to it or to what is odd in it.
     """
     if not tree.is_dir() or tree.is_symlink():
         raise NotAWork("tree_missing", "The work tree has been removed", [])
     found = Findings()
-    entries = 0
-    waiting = [tree]
-    while waiting:
-        directory = waiting.pop()
-        for entry in _open(directory):
-            entries += 1
-            if entries > MAX_ENTRIES:
-                raise NotAWork("too_many_files", f"The work tree has more than {MAX_ENTRIES} entries", [])
-            path = Path(entry.path)
-            mode = entry.stat(follow_symlinks=False).st_mode
-            if entry.name.casefold() == ".git":
-                if directory != tree or entry.name != ".git":
-                    found.embedded.append(path.relative_to(tree))
-            elif stat.S_ISDIR(mode):
-                waiting.append(path)
-            elif stat.S_ISREG(mode):
-                _note_file(found, entry, path.relative_to(tree))
-            elif not stat.S_ISLNK(mode):
-                found.special.append(path.relative_to(tree))
+    for number, one in enumerate(descend(tree, _is_of_the_work), start=1):
+        if number > MAX_ENTRIES:
+            raise NotAWork("too_many_files", f"The work tree has more than {MAX_ENTRIES} entries", [])
+        odd = _kind_of(one, found)
+        if odd is not None:
+            odd.append(Path(one.path))
+            if len(odd) > MAX_ODD:
+                raise NotAWork("too_many_files", f"More than {MAX_ODD} entries of the work tree cannot be recorded", [])
     return found
 
 
-def _open(directory: Path) -> list[os.DirEntry[str]]:
-    try:
-        return list(os.scandir(directory))
-    except PermissionError:
-        directory.chmod(0o755)
-        return list(os.scandir(directory))
+def _is_of_the_work(one: Found) -> bool:
+    return not _is_git(one.entry.name) and one.length <= MAX_PATH_BYTES
 
 
-def _note_file(found: Findings, entry: os.DirEntry[str], path: Path) -> None:
-    about = entry.stat(follow_symlinks=False)
-    if about.st_size > MAX_FILE_BYTES:
-        found.large.append(path)
-    if not about.st_mode & stat.S_IRUSR:
-        Path(entry.path).chmod(stat.S_IMODE(about.st_mode) | stat.S_IRUSR)
+def _is_git(name: str) -> bool:
+    return name.casefold() == ".git"
+
+
+def _kind_of(one: Found, found: Findings) -> list[Path] | None:
+    """The list that it belongs into, if it is odd."""
+    if _is_git(one.entry.name):
+        return None if not one.parts and one.entry.name == ".git" else found.embedded
+    if one.length > MAX_PATH_BYTES:
+        return found.deep
+    about = one.entry.stat(follow_symlinks=False)
+    if stat.S_ISREG(about.st_mode):
+        if not about.st_mode & stat.S_IRUSR:
+            allow(one.entry.name, one.at, stat.S_IRUSR)
+        return found.large if about.st_size > MAX_FILE_BYTES else None
+    return None if stat.S_ISDIR(about.st_mode) or stat.S_ISLNK(about.st_mode) else found.special
 
 
 def disarm(tree: Path, found: Findings) -> None:
-    """Make everything recordable: repositories inside become plain directories, and what is no file goes."""
+    """Make everything recordable: repositories inside become plain directories; what is no file or too deep goes."""
+    for path in found.deep:
+        discard(tree / path)
     for path in found.special:
         (tree / path).unlink()
     for path in sorted(found.embedded, key=lambda path: len(path.parts), reverse=True):
@@ -146,4 +153,5 @@ def leaves(path: str, target: str) -> bool:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    return [str(path).encode("utf-8", "backslashreplace").decode() for path in paths]
+    names = [str(path).encode("utf-8", "backslashreplace").decode() for path in paths[:20]]
+    return [name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}…" for name in names]

@@ -7,7 +7,7 @@ leaves in its tree without having published it stays there, for `salvage_kept` t
 from __future__ import annotations
 
 import asyncio
-import shutil
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,6 +19,7 @@ import structlog
 from sidecar import publish
 from sidecar.agent.purse import Free, Kept, Purse
 from sidecar.bench import Bench, Room
+from sidecar.discard import discard
 from sidecar.executors import Execution, Job
 from sidecar.executors.base import StepKind
 from sidecar.git import BadName, GitFailed, Remote
@@ -29,7 +30,7 @@ from sidecar.sandbox import BadPolicy, Unavailable
 from sidecar.verify import verify
 from sidecar.wire.messages import TaskAssign, TaskCompleted, TaskFailed, TaskReleased, Terminal
 from sidecar.wire.nouns import CheckResult, CheckStatus, DiffStat, Error, Previous, Report, Result, Step
-from sidecar.workspace import Workspace, WorkspaceFailed, discard
+from sidecar.workspace import Workspace, WorkspaceFailed
 
 logger = structlog.get_logger(__name__)
 
@@ -146,8 +147,7 @@ class Attempt:
 
     async def _room(self) -> Room:
         directory = self._directory
-        if directory.exists():
-            await asyncio.to_thread(discard, directory)
+        await asyncio.to_thread(discard, directory)
         (directory / "tree").mkdir(parents=True, mode=0o755)
         return Room(directory / "tree")
 
@@ -366,8 +366,7 @@ class Attempt:
         """Remove what holds nothing worth keeping: published or merely verified trees, and rooms."""
         if self._assign.executor == VERIFY or self._assign.repo is None or done:
             try:
-                if self._directory.exists():
-                    await asyncio.to_thread(discard, self._directory)
+                await asyncio.to_thread(discard, self._directory)
             except OSError:  # the report matters more than the room it leaves; salvage tries again
                 logger.exception("cannot clear an attempt away", attempt=self._assign.attempt)
 
@@ -426,7 +425,8 @@ def _both(message: str, report: Report | None) -> str:
 def forget_remains(root: Path, assign: TaskAssign) -> None:
     """After a crash: what a verification left is a checkout and nothing to salvage."""
     if assign.executor == VERIFY:
-        shutil.rmtree(root / "attempts" / str(assign.attempt), ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is cleared away with what other attempts left
+            discard(root / "attempts" / str(assign.attempt))
 
 
 def _what_failed(report: Report) -> str:

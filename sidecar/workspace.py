@@ -16,13 +16,12 @@ import json
 import os
 import re
 import shutil
-import stat
-import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.discard import discard
 from sidecar.git import Git, GitFailed, Remote, checked_branch
 from sidecar.tree import Findings, NotAWork, refuse_odd, survey
 
@@ -182,37 +181,8 @@ class Workspace:
         (self.directory / "about.json").write_text(json.dumps(about))
 
 
-def discard(directory: Path) -> None:
-    """Remove a directory that may hold directories without the right to look into them."""
-
-    def allow(act: Callable[[str], object], name: str, problem: BaseException) -> None:
-        if isinstance(problem, FileNotFoundError):
-            return
-        parent = Path(name).parent
-        for place in (parent, Path(name)):
-            if place.is_relative_to(directory) and stat.S_ISDIR(place.lstat().st_mode):
-                place.chmod(0o700)
-        if act is os.rmdir or act is os.unlink:
-            act(name)
-        elif stat.S_ISDIR(Path(name).lstat().st_mode):
-            shutil.rmtree(name)
-
-    try:
-        shutil.rmtree(directory, onerror=lambda act, name, info: allow(act, name, info[1]))
-    except RecursionError:  # deeper than Python goes (before 3.13); a command can make it so at will
-        _discard_deep(directory)
-
-
-def _discard_deep(directory: Path) -> None:
-    for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-        done = subprocess.run([*command, "--", str(directory)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"cannot remove {directory}: {done.stderr[-500:]}")
-
-
 def _fresh(directory: Path) -> None:
-    if directory.exists():
-        discard(directory)
+    discard(directory)
     directory.mkdir(parents=True, mode=0o700)
     directory.parent.chmod(0o700)
     (directory / "tree").mkdir(mode=0o755)

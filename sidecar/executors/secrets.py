@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from sidecar.descend import allow, descend
 from sidecar.executors.base import Progress
 from sidecar.executors.shell import Lines
 from sidecar.sandbox import Limits
@@ -19,6 +20,7 @@ SHORTEST_SECRET = 8
 """Values of fewer characters are not kept out of the output: they would turn up everywhere by chance."""
 TREE_FILE_BYTES = 20_000_000
 """A larger file is not looked through for secrets; the hub refuses it anyway."""
+_PATH_CHARACTERS = 500
 _SECRET_NAME = re.compile(rb"KEY|TOKEN|SECRET|PASS|AUTH|CRED", re.IGNORECASE)
 
 
@@ -63,12 +65,12 @@ class Secrets:
         removed: list[str] = []
         if self._secret is None:
             return removed
-        for directory, _, names, at in os.fwalk(tree, follow_symlinks=False):
-            for name in names:
-                if self._is_in(name, at, since):
-                    os.fchmod(at, 0o700)
-                    os.unlink(name, dir_fd=at)
-                    removed.append(str(Path(directory, name).relative_to(tree)))
+        for found in descend(tree):
+            name, at = found.entry.name, found.at
+            if not found.entry.is_dir(follow_symlinks=False) and self._is_in(name, at, since):
+                os.fchmod(at, 0o700)
+                os.unlink(name, dir_fd=at)
+                removed.append(found.path[:_PATH_CHARACTERS])
         return removed
 
     def _is_in(self, name: str, at: int, since: float) -> bool:
@@ -81,6 +83,8 @@ class Secrets:
                 return bool(self._secret.search(os.fsencode(os.readlink(name, dir_fd=at))))
             if not stat.S_ISREG(found.st_mode):
                 return False
+            if not found.st_mode & stat.S_IRUSR:  # it would be made readable before the work is recorded
+                allow(name, at, stat.S_IRUSR)
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
         except OSError:  # what we cannot read, git cannot either: it does not become part of the work
             return False

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sidecar.descend import descend
 from sidecar.sandbox import seccomp
 from sidecar.sandbox.places import ETC_DIRECTORIES, certificates, etc_copies, network_copies, toolchains
 from sidecar.sandbox.policy import Limits, Policy
@@ -214,13 +213,6 @@ def hand_over(tree: Path, user: int) -> None:
     """Give a tree that root made to the user its commands run as; done once, before the first command."""
     if tree.stat().st_uid == user:
         return
-    try:
-        for directory, _, files, at in os.fwalk(tree, follow_symlinks=False):
-            for name in files:
-                if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                    os.chown(name, user, user, dir_fd=at, follow_symlinks=False)
-            if Path(directory) != tree:
-                os.fchown(at, user, user)
-    except RecursionError:  # deeper than Python goes (before 3.13)
-        subprocess.run(["chown", "-Rh", f"{user}:{user}", "--", str(tree)], check=True, capture_output=True)
+    for found in descend(tree):
+        os.chown(found.entry.name, user, user, dir_fd=found.at, follow_symlinks=False)
     shutil.chown(tree, user, user)  # last, so that a walk that was cut short is done again

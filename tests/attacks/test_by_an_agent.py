@@ -229,13 +229,43 @@ async def test_directories_deeper_than_python_recurses_can_be_cleared_away(attem
     assert not (bench.root / "attempts" / "1").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="an OSError of the survey is taken for a defect of ours, and the tree stays")
-async def test_directories_deeper_than_a_path_is_long_have_a_named_end(attempt: Attempting, bench: Bench):
-    """S20."""
+async def test_directories_deeper_than_a_path_is_long_have_a_named_end(attempt: Attempting, bench: Bench, world: World):
+    """S20: what else the attempt did is saved."""
     ran = await attempt(HONEST, ("run_command", {"command": DEEP.format(2_100)}))
 
-    assert "internal" != ran.ended
-    assert not ran.unsaved
+    assert ("publish", 0) == (ran.ended, ran.unsaved)
+    assert isinstance(ran.report, TaskFailed)
+    assert "a path of more than 3072 bytes" in ran.report.error.message
+    assert not (bench.root / "attempts" / "1").exists()
+    assert "2\n" == world.git("show", "refs/agentcom/salvage/1:value.txt")
+
+
+async def test_a_path_that_is_just_not_too_long_is_published(attempt: Attempting, world: World):
+    """S20."""
+    ran = await attempt(HONEST, ("run_command", {"command": DEEP.format(1_535)}))
+
+    assert "completed" == ran.ended
+    assert 2 * 1_535 + 1 == max(map(len, world.git("ls-tree", "-r", "--name-only", BRANCH).split()))
+
+
+async def test_a_depth_that_git_is_told_to_ignore_is_in_nobodys_way(attempt: Attempting, bench: Bench):
+    """S20."""
+    ran = await attempt(
+        HONEST, ("write_file", {"path": ".gitignore", "content": "d/\n"}),
+        ("run_command", {"command": DEEP.format(2_100)}),
+    )  # fmt: skip
+
+    assert ("completed", 0) == (ran.ended, ran.unsaved)
+    assert not (bench.root / "attempts" / "1").exists()
+
+
+async def test_a_room_with_directories_deeper_than_a_path_is_long_is_cleared_away(attempt: Attempting, bench: Bench):
+    """S20: in a task without a repository."""
+    ran = await attempt(HONEST, ("run_command", {"command": DEEP.format(2_100)}), repo=None, branch="",
+                        checks=[*KEPT, Check(type="no_secrets")])  # fmt: skip
+
+    assert ("verification_failed", 0) == (ran.ended, ran.unsaved)
+    assert not (bench.root / "attempts" / "1").exists()
 
 
 async def test_a_check_of_a_file_that_is_a_loop_of_links_is_not_passed(attempt: Attempting):

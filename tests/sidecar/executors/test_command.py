@@ -15,12 +15,14 @@ from structlog.testing import capture_logs
 
 from sidecar import minds
 from sidecar.config import AgentCommand, Config
+from sidecar.discard import discard
 from sidecar.executors import Job, Sandbox
 from sidecar.executors.command import Command, NotReady, check, packed
 from sidecar.executors.secrets import Secrets
 from sidecar.sandbox import Level, Limits, Policy
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief
+from tests.deep import deepen, without_rights
 from tests.sidecar.executors.stage import Heard, git, on_the_hub, processes_with
 
 SECRET = 'sk-canary-0123456789/+="quoted"-end'
@@ -344,6 +346,32 @@ async def test_a_file_into_which_a_secret_was_written_is_removed_and_the_work_is
     assert "a/config" in spilt.message
     assert {"a", "b", "old"} == {path.name for path in place.tree.iterdir()}
     assert [] == list((place.tree / "a").iterdir())
+
+
+def test_a_secret_is_removed_from_below_closed_directories_and_from_closed_files(place):
+    (place.tree / "closed" / "inner").mkdir(parents=True)
+    (place.tree / "closed" / "inner" / "key").write_text("sk-canary-0123456789")
+    (place.tree / "plain").write_text("work")
+    for path in ("closed/inner/key", "closed/inner", "closed", "plain"):
+        (place.tree / path).chmod(0)
+    removed = []
+
+    without_rights(lambda: removed.extend(Secrets({"ADA_API_KEY": "sk-canary-0123456789"}).remove_from(place.tree, 0)))
+
+    assert ["closed/inner/key"] == removed
+    assert [] == list((place.tree / "closed" / "inner").iterdir())
+
+
+def test_a_secret_is_removed_from_deeper_than_a_path_is_long(place):
+    key = "sk-canary-0123456789"
+    deepen(place.tree, 2_100, content=key.encode())
+
+    try:
+        removed, again = (Secrets({"ADA_API_KEY": key}).remove_from(place.tree, 0) for _ in range(2))
+    finally:
+        discard(place.tree)  # pytest's own way gives up on directories this deep
+
+    assert (1, []) == (len(removed), again)
 
 
 async def test_a_plain_setting_may_be_part_of_the_work(agent, place, sandbox):
