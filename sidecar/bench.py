@@ -32,6 +32,8 @@ class Bench:
             memory_bytes=self.bounds.memory_bytes,
             processes=self.bounds.processes,
             file_bytes=self.bounds.file_bytes,
+            tree_bytes=self.bounds.tree_bytes,
+            free_bytes=self.bounds.free_bytes,
         )
         return Sandbox(policy=self.policy, limits=limits)
 

@@ -38,11 +38,17 @@ class Settings(BaseModel):
 
 
 class Bounds(Settings):
-    """How much one command may take, and how long things may wait. Seconds, and bytes."""
+    """How much one command may take, and how long things may wait. Seconds, and bytes.
+
+    `tree_bytes` is for all that the commands of an attempt leave in its tree, `free_bytes` what must stay free of the
+    disk for them to run; 0 is not to look.
+    """
 
     memory_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
     processes: int = Field(default=512, ge=16)
     file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    tree_bytes: int = Field(default=16 * 1024**3, ge=1024**2)
+    free_bytes: int = Field(default=1024**3, ge=0)
     fence_margin_seconds: float = Field(default=5.0, gt=0)
     drain_seconds: float = Field(default=30.0, ge=0)
     salvage_seconds: float = Field(default=20.0, ge=0)

@@ -109,7 +109,11 @@ async def _command(policy: Policy) -> Finding:
             reason, _, hint = str(lack).partition("\n")
             return Finding("sandboxed command", False, reason, hint)
         if not outcome.succeeded or (tree / "done").read_text() != "work\n":
-            return Finding("sandboxed command", False, f"A command could not work in its tree: {outcome.output[:300]}")
+            return Finding(
+                "sandboxed command",
+                False,
+                f"A command could not work in its tree: {outcome.problem or outcome.output[:300]}",
+            )
     if policy.sandbox == "off":
         return Finding("sandboxed command", True, "runs, but the sandbox is off: it may do whatever this user may do")
     if outcome.output.strip():

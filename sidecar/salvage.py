@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,16 @@ from sidecar.discard import discard
 from sidecar.git import GitFailed, Remote
 from sidecar.patience import away
 from sidecar.publish import Author, NotPublished, commit_tree, push
-from sidecar.tree import NotAWork, disarm, survey
+from sidecar.tree import NotAWork, disarm, free_name, survey
 from sidecar.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 _KEPT = "kept"
+_NAME_BYTES = 200
+_NAMES = 1_000
+MOST_BYTES = 200 * 1024**2
+"""Of new and changed files that are saved: what the hub takes in one push, unless its operator says otherwise."""
 MOST_TRIES = 5
 """So often the recording of a tree may fail."""
 MOST_REFUSALS = 144
@@ -98,6 +103,8 @@ async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvage
     found = found.without(await workspace.ignored(found))
     await asyncio.to_thread(disarm, workspace.tree, found)
     await asyncio.to_thread(_leave_out_the_large, workspace, found.large)
+    if found.size > MOST_BYTES:
+        await asyncio.to_thread(_leave_out_the_rest, workspace.tree, await workspace.changed())
     tree = await _recorded(workspace)
     if tree == workspace.base_tree:
         return Salvaged()
@@ -122,8 +129,23 @@ def _leave_out_the_large(workspace: Workspace, large: list[Path]) -> None:
     """The hub would refuse the whole push for one file that is too large; name it and save the rest."""
     for path in large:
         place = workspace.tree / path
-        place.with_name(f"{place.name}.left-out").write_text(f"{place.stat().st_size} bytes were left out.\n")
+        name = os.fsdecode(os.fsencode(place.name)[:_NAME_BYTES])
+        place.with_name(f"{name}.left-out").write_text(f"{place.stat().st_size} bytes were left out.\n")
         place.unlink()
+
+
+def _leave_out_the_rest(tree: Path, changed: list[tuple[int, Path]]) -> None:
+    """Save the small files of a work that is too large as a whole, and say which were left out."""
+    room = MOST_BYTES
+    left_out = []
+    for size, path in sorted(changed):
+        room -= size
+        if room < 0:
+            (tree / path).unlink(missing_ok=True)
+            left_out.append(f"{size} bytes: {os.fsencode(path).decode('utf-8', 'backslashreplace')}\n")
+    if left_out:
+        note = f"{len(left_out)} files were left out.\n" + "".join(left_out[:_NAMES])
+        free_name(tree / "left-out.txt").write_text(note)
 
 
 def pending(root: Path, *, busy: Collection[int] = ()) -> list[Workspace]:

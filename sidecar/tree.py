@@ -14,6 +14,8 @@ from sidecar.discard import discard
 
 MAX_ENTRIES = 500_000
 MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_WORK_BYTES = 2 * 1024**3
+"""Of all files that an attempt adds or changes; the hub takes far less in one push."""
 MAX_PATH_BYTES = 3_072
 """Of a path within the tree. The kernel takes 4,095 of one, with the directories that the tree is in."""
 MAX_ODD = 10_000
@@ -37,12 +39,13 @@ class NotAWork(Exception):
 
 @dataclass
 class Findings:
-    """What is odd in a tree, by paths relative to it."""
+    """What is odd in a tree, by paths relative to it; and how many bytes all of its files have."""
 
     embedded: list[Path] = field(default_factory=list)
     special: list[Path] = field(default_factory=list)
     large: list[Path] = field(default_factory=list)
     deep: list[Path] = field(default_factory=list)
+    size: int = 0
 
     def all(self) -> list[Path]:
         """Every odd path."""
@@ -51,7 +54,8 @@ class Findings:
     def without(self, ignored: set[Path]) -> Findings:
         """What is left when `ignored` does not matter."""
         odd = (self.embedded, self.special, self.large, self.deep)
-        return Findings(*([path for path in paths if path not in ignored] for paths in odd))
+        embedded, special, large, deep = ([path for path in paths if path not in ignored] for paths in odd)
+        return Findings(embedded, special, large, deep, self.size)
 
 
 def refuse_odd(found: Findings, ignored: set[Path]) -> None:
@@ -105,6 +109,7 @@ def _kind_of(one: Found, found: Findings) -> list[Path] | None:
         return found.deep
     about = one.entry.stat(follow_symlinks=False)
     if stat.S_ISREG(about.st_mode):
+        found.size += about.st_size
         if not about.st_mode & stat.S_IRUSR:
             allow(one.entry.name, one.at, stat.S_IRUSR)
         return found.large if about.st_size > MAX_FILE_BYTES else None
@@ -118,10 +123,11 @@ def disarm(tree: Path, found: Findings) -> None:
     for path in found.special:
         (tree / path).unlink()
     for path in sorted(found.embedded, key=lambda path: len(path.parts), reverse=True):
-        (tree / path).rename(_free(tree / path.with_name(EMBEDDED_AS)))
+        (tree / path).rename(free_name(tree / path.with_name(EMBEDDED_AS)))
 
 
-def _free(path: Path) -> Path:
+def free_name(path: Path) -> Path:
+    """`path`, or the first one like it that nothing has yet."""
     number = 1
     candidate = path
     while os.path.lexists(candidate):

@@ -89,6 +89,21 @@ def worst(statuses: Sequence[CheckStatus]) -> CheckStatus:
     return next((status for status in _WORST_FIRST if status in statuses), "pass")
 
 
+def what_failed(report: Report) -> str:
+    """The checks that did not pass, in a sentence."""
+    failed = [check for check in report.checks if check.status != "pass"]
+    names = ", ".join(f"{check.type} {check.target} ({check.status})".strip() for check in failed[:10])
+    return f"{len(failed)} of {len(report.checks)} checks did not pass: {names}"[:4_000]
+
+
+def in_words(reports: Sequence[Report]) -> str:
+    """How many checks passed in the last of these, if there was one."""
+    if not reports:
+        return ""
+    passed = sum(check.status == "pass" for check in reports[-1].checks)
+    return f"{passed} of {len(reports[-1].checks)} checks passed."
+
+
 async def _snapshot(workspace: Workspace | None) -> tuple[str, str]:
     """The tree's hash, or why it has none; the checks run anyway, and those that need it say so."""
     if workspace is None:
@@ -160,6 +175,8 @@ def _by_runner(runner: Runner, outcome: Outcome, check: Check) -> _Found:
 
 
 def _by_exit(outcome: Outcome, check: Check) -> _Found:
+    if outcome.problem:
+        return _Found("error", f"{outcome.output}\n{outcome.problem}")
     if outcome.ended == "timeout":
         return _Found("timeout", f"{outcome.output}\nIt did not end within {check.timeout_seconds:g} seconds.")
     if outcome.succeeded:

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from sidecar import publish
+from sidecar.agent.faults import Blame
 from sidecar.agent.purse import Free, Kept, Purse
 from sidecar.bench import Bench, Room
 from sidecar.discard import discard
@@ -27,7 +28,7 @@ from sidecar.patience import patiently
 from sidecar.publish import NoChange, NotPublished, Pushed
 from sidecar.salvage import pending, salvage
 from sidecar.sandbox import BadPolicy, Unavailable
-from sidecar.verify import verify
+from sidecar.verify import in_words, verify, what_failed
 from sidecar.wire.messages import TaskAssign, TaskCompleted, TaskFailed, TaskReleased, Terminal
 from sidecar.wire.nouns import CheckResult, CheckStatus, DiffStat, Error, Previous, Report, Result, Step
 from sidecar.workspace import Workspace, WorkspaceFailed
@@ -108,6 +109,7 @@ class Attempt:
         self._workspace: Workspace | None = None
         self._pushed: Pushed | None = None
         self._purse = _purse_of(assign, bench)
+        self._sandbox = bench.sandbox
 
     async def run(self) -> Terminal:
         """The report. Raises CancelledError when stopped."""
@@ -176,6 +178,7 @@ class Attempt:
         while True:
             self._runs += 1
             self._execution = _together(self._execution, await self._execute(place))
+            self._heed_the_disk(place)
             if not self._execution.succeeded and not self._execution.partial:
                 raise Ended(self._execution.code, self._execution.message)
             report = await self._check(place)
@@ -185,7 +188,7 @@ class Attempt:
                 raise Ended(self._execution.code, _both(self._execution.message, report))
             assert report is not None
             if self._runs > self._assign.max_fixes:
-                raise Ended("verification_failed", _what_failed(report))
+                raise Ended("verification_failed", what_failed(report))
             self._note(f"run {self._runs} did not pass its checks; running the work again")
 
     def _proven(self, report: Report | None) -> bool:
@@ -215,7 +218,7 @@ class Attempt:
             purse=self._purse,
             run=self._runs,
         )
-        return await executor.execute(job, place, self._bench.sandbox, self._step)
+        return await executor.execute(job, place, self._sandbox, self._step)
 
     def _previous(self) -> list[Previous]:
         """Earlier attempts, and the runs of this one, so that the next run knows what is wrong."""
@@ -223,7 +226,7 @@ class Attempt:
             Previous(
                 attempt=self._assign.attempt,
                 outcome="unverified",
-                error=_what_failed(report),
+                error=what_failed(report),
                 failed_checks=[check for check in report.checks if check.status != "pass"][:20],
             )
             for report in self._reports
@@ -237,12 +240,20 @@ class Attempt:
         report = await verify(
             self._assign.checks,
             tree=place.tree,
-            sandbox=self._bench.sandbox,
+            sandbox=self._sandbox,
             workspace=self._workspace,
             told=self._checked,
         )
         self._reports.append(report)
+        self._heed_the_disk(place)
         return report
+
+    def _heed_the_disk(self, place: Workspace | Room) -> None:
+        """Nothing runs any more in a tree whose commands took too much; whoever ran them, that is how it ended."""
+        if exceeded := self._sandbox.exceeded(place.tree):
+            blame: Blame = "infrastructure" if exceeded.code == "disk_full" else "capability"
+            self._execution = replace(self._execution, partial=False, blame=blame)
+            raise Ended(exceeded.code, exceeded.message)
 
     async def _verify_commit(self) -> None:
         """Only the checks, on a fresh checkout of exactly the commit asked for; what they find is the result."""
@@ -254,7 +265,7 @@ class Attempt:
         report = await verify(
             self._assign.checks,
             tree=workspace.tree,
-            sandbox=self._bench.sandbox,
+            sandbox=self._sandbox,
             workspace=workspace,
             base=await self._known_base(workspace),
             commit=self._assign.commit,
@@ -263,6 +274,7 @@ class Attempt:
         if self._assign.guard and report.status == "pass":
             report = report.model_copy(update={"as_before": await self._as_before(workspace)})
         self._reports.append(report)
+        self._heed_the_disk(workspace)
 
     async def _as_before(self, workspace: Workspace) -> CheckStatus:
         """How the checks end when the guarded files are as the base has them, whatever the work made of them."""
@@ -275,7 +287,7 @@ class Attempt:
         report = await verify(
             [check for check in self._assign.checks if check.type in RUNNING],
             tree=workspace.tree,
-            sandbox=self._bench.sandbox,
+            sandbox=self._sandbox,
             workspace=workspace,
             base=self._assign.base,
             told=self._checked,
@@ -338,7 +350,7 @@ class Attempt:
         ran, pushed = self._execution, self._pushed
         return Result(
             executor=self._assign.executor,
-            summary=ran.summary[:2_000] or _in_words(self._reports),
+            summary=ran.summary[:2_000] or in_words(self._reports),
             output=ran.output[:60_000],
             exit_code=ran.exit_code,
             stop_reason=ran.stop_reason,
@@ -419,7 +431,7 @@ def _together(before: Execution, now: Execution) -> Execution:
 
 
 def _both(message: str, report: Report | None) -> str:
-    return f"{message} {_what_failed(report)}" if report is not None and report.status != "pass" else message
+    return f"{message} {what_failed(report)}" if report is not None and report.status != "pass" else message
 
 
 def forget_remains(root: Path, assign: TaskAssign) -> None:
@@ -427,16 +439,3 @@ def forget_remains(root: Path, assign: TaskAssign) -> None:
     if assign.executor == VERIFY:
         with contextlib.suppress(OSError):  # it is cleared away with what other attempts left
             discard(root / "attempts" / str(assign.attempt))
-
-
-def _what_failed(report: Report) -> str:
-    failed = [check for check in report.checks if check.status != "pass"]
-    names = ", ".join(f"{check.type} {check.target} ({check.status})".strip() for check in failed[:10])
-    return f"{len(failed)} of {len(report.checks)} checks did not pass: {names}"[:4_000]
-
-
-def _in_words(reports: list[Report]) -> str:
-    if not reports:
-        return ""
-    passed = sum(check.status == "pass" for check in reports[-1].checks)
-    return f"{passed} of {len(reports[-1].checks)} checks passed."

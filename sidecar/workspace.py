@@ -23,10 +23,11 @@ from pathlib import Path
 
 from sidecar.discard import discard
 from sidecar.git import Git, GitFailed, Remote, checked_branch
-from sidecar.tree import Findings, NotAWork, refuse_odd, survey
+from sidecar.tree import MAX_WORK_BYTES, Findings, NotAWork, refuse_odd, survey
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 _DIFF_BYTES = 400_000
+_NAMES_BYTES = 50_000_000
 # Every attribute by which git converts what it records. Said in the git directory it outweighs any file of the tree,
 # and `!` is "not said": `-working-tree-encoding` would be an error, and a macro is only taken apart when it is set.
 _UNCONVERTED = "* !text !crlf !eol !ident !filter !working-tree-encoding\n"
@@ -126,6 +127,8 @@ class Workspace:
         """The hash of the tree as it stands, `.gitignore` honoured. Raises NotAWork, GitFailed."""
         found = await asyncio.to_thread(survey, self.tree)
         refuse_odd(found, await self.ignored(found))
+        if found.size > MAX_WORK_BYTES and sum(size for size, _ in await self.changed()) > MAX_WORK_BYTES:
+            raise NotAWork("work_too_large", f"The work has more than {MAX_WORK_BYTES // 2**20} MB of new files", [])
         scratch = self.directory / "scratch-index"
         if (self.directory / "index").exists():
             # With its time: git compares it to the files' to know which it must read, so a copy that looks younger
@@ -134,6 +137,17 @@ class Workspace:
         git = Git(self.directory / "git", self.tree, scratch)
         await git.run("add", "--all", "--", ".")
         return await git.text("write-tree")
+
+    async def changed(self) -> list[tuple[int, Path]]:
+        """Size in bytes and path of every file that is new or changed, by its time and size; what is ignored is not."""
+        names = b""
+        for command in (
+            ("ls-files", "-z", "--others", "--exclude-standard"),
+            ("diff-files", "-z", "--name-only", "--diff-filter=d", "--ignore-submodules=all"),
+        ):
+            names += await self.git.run(*command, most=_NAMES_BYTES)
+        paths = {Path(os.fsdecode(name)) for name in names.split(b"\0") if name}
+        return await asyncio.to_thread(lambda: [(_size(self.tree / path), path) for path in paths])
 
     def record_unconverted(self) -> None:
         """From now on record every file byte for byte, whatever attributes in the tree say of it."""
@@ -179,6 +193,14 @@ class Workspace:
     def _remember(self) -> None:
         about = {"url": self.url, "base": self.base, "base_tree": self.base_tree, "branch": self.branch}
         (self.directory / "about.json").write_text(json.dumps(about))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file or link; of one that is not there, or cut off at the end of a list, none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _fresh(directory: Path) -> None:

@@ -62,6 +62,20 @@ class OutOfTime(Ending):
     code = "deadline"
 
 
+class NoRoom(Ending):
+    """The tree has become too large, or the disk is full; `word` says which."""
+
+    partial = False
+
+    def __init__(self, word: str, message: str) -> None:
+        super().__init__(message)
+        self.word = word
+
+    @property
+    def reason(self) -> str:
+        return self.word
+
+
 class Stuck(Ending):
     """The model goes round in circles, and one nudge did not help."""
 

@@ -82,6 +82,8 @@ class Loop:
             used.append(await self._use(call))
             if (summary := used[-1].outcome.finished) is not None:
                 raise Finished(summary)
+            if ending := used[-1].outcome.ending:
+                raise ending
         if not calls:
             self._only_words(answer.reply.text)
         for one in used:

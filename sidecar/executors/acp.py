@@ -54,7 +54,7 @@ class Talking(Run):
         said, logged = watching.close(), log.close()
         paced.close()
         self._progress("note", f"{self._command.name} {how(outcome)}.")
-        return self._told(outcome, session.ending or self._unfinished(outcome), said, logged)
+        return self._told(outcome, self._unfinished(outcome, session.ending), said, logged)
 
     async def _converse(self, files: Mapping[str, bytes], session: Session, log: Output) -> Outcome:
         stop = asyncio.Event()
@@ -69,7 +69,12 @@ class Talking(Run):
 
         return await self._start(files, output=session.hear, errors=log.feed, talk=talk, stop=stop)
 
-    def _unfinished(self, outcome: Outcome) -> Ending:
+    def _unfinished(self, outcome: Outcome, ending: Ending | None) -> Ending:
+        """How it ended when that is not for the agent to say; else as it said."""
+        if outcome.problem:
+            return Ending(code=outcome.ended, message=outcome.problem, stop_reason=outcome.ended)
+        if ending is not None:
+            return ending
         if outcome.ended == "timeout":
             return Ending(code="deadline", stop_reason=outcome.ended, partial=True, blame="capability")
         message = f"ended with exit code {outcome.exit_code} before its turn was over"

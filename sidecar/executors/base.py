@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from sidecar.agent.faults import Blame
 from sidecar.agent.purse import Free, Purse
-from sidecar.sandbox import Limits, Outcome, Policy, run
+from sidecar.sandbox import Exceeded, Limits, Outcome, Policy, Usage, run
 from sidecar.wire.nouns import AgentStep, Brief, Check
 
 StepKind = Literal["phase", "output", "tool", "check", "note"]
@@ -65,10 +65,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The machine's policy and limits; the only way for an executor to start anything."""
+    """The machine's policy and limits; the only way for an executor to start anything.
+
+    It knows from one command to the next what their tree takes of the disk; so one attempt has one, or what `replace`
+    makes of it.
+    """
 
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
+    usages: dict[Path, Usage] = field(default_factory=dict, compare=False, repr=False)
+
+    def exceeded(self, tree: Path) -> Exceeded | None:
+        """The limit of the disk that the commands in `tree` have passed; nothing is started there any more."""
+        return self.usages[tree].exceeded if tree in self.usages else None
 
     async def run(
         self,
@@ -96,6 +105,7 @@ class Sandbox:
             stop=stop,
             talk=talk,
             errors=errors,
+            usage=self.usages.setdefault(tree, Usage()),
         )
 
 

@@ -212,6 +212,8 @@ class Run:
         """Whether the program is there, as seen from where it would be started."""
         look = [*_PYTHON, _LOOK, self._command.argv[0]]
         looked = await self._sandbox.run(look, tree=self._tree, timeout_seconds=LOOK_SECONDS)
+        if looked.problem:
+            raise NotReady(looked.ended, looked.problem)
         if not looked.succeeded:
             said = f" {looked.output.strip()[-500:]}".rstrip()
             raise NotReady("command_missing", f"The program {self._command.argv[0]} is not there to be started.{said}")
@@ -259,6 +261,8 @@ class Run:
             model=self._command.name,
         )
         name, last = self._command.name, f" It said last:\n{done.summary[-TAIL_CHARACTERS:]}"
+        if outcome.problem:
+            return replace(done, code=outcome.ended, message=f"{outcome.problem}{last}", partial=False)
         if outcome.ended != "exited":
             message = f"{name} did not end within {self._seconds:g} seconds.{last}"
             return replace(done, code="deadline", message=message, partial=True, blame="capability")

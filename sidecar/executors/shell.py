@@ -43,6 +43,8 @@ def _execution(outcome: Outcome, job: Job) -> Execution:
         code, message = "deadline", f"The command did not end within {job.timeout_seconds:g} seconds."
     elif outcome.ended == "stopped":
         code, message = "stopped", "The command was stopped."
+    elif outcome.problem:
+        code, message = outcome.ended, outcome.problem
     elif outcome.exit_code:
         code, message = "command_failed", f"The command ended with exit code {outcome.exit_code}."
     return Execution(

@@ -2,7 +2,8 @@
 
 from sidecar.sandbox.confined import run
 from sidecar.sandbox.detect import detect
+from sidecar.sandbox.disk import Exceeded, Usage
 from sidecar.sandbox.places import BadPolicy
 from sidecar.sandbox.policy import Level, Limits, Outcome, Policy, Unavailable
 
-__all__ = ["BadPolicy", "Level", "Limits", "Outcome", "Policy", "Unavailable", "detect", "run"]
+__all__ = ["BadPolicy", "Exceeded", "Level", "Limits", "Outcome", "Policy", "Unavailable", "Usage", "detect", "run"]

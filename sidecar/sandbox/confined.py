@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.sandbox import cgroup, launch
+from sidecar.sandbox import cgroup, detect, launch
 from sidecar.sandbox.capture import HeadTail
+from sidecar.sandbox.disk import Exceeded, Usage
 from sidecar.sandbox.launch import Launch, Request
 from sidecar.sandbox.policy import Ended, Limits, Outcome, Policy
 from sidecar.sandbox.processes import descendants, marked, send
@@ -43,6 +44,7 @@ async def run(
     stop: asyncio.Event | None = None,
     talk: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None,
     errors: Callable[[bytes], None] | None = None,
+    usage: Usage | None = None,
 ) -> Outcome:
     """Run `command` (a string goes to `/bin/sh -c`) in `tree`, the only thing on this machine that it may change.
 
@@ -51,8 +53,10 @@ async def run(
     what it prints as errors, which are then no part of the output. Its input is empty, or what `talk` writes: called
     once beside it, cancelled with a moment for a last word before the command is asked to end, its pipe closed when it
     returns. Setting `stop`, passing the deadline or cancelling this coroutine asks it to end and, after the grace, ends
-    it; whichever way it goes, no process of it is left when this returns. Raises Unavailable when the policy's sandbox
-    does not work here, and ValueError for a command or variable that could not mean what it says.
+    it; whichever way it goes, no process of it is left when this returns. `usage` is what is known of the tree from
+    earlier commands: one that makes it larger than the limits, or fills the disk, is ended at once. Raises Unavailable
+    when the policy's sandbox does not work here, and ValueError for a command or variable that could not mean what it
+    says.
     """
     request = Request(
         command=["/bin/sh", "-c", command] if isinstance(command, str) else list(command),
@@ -62,7 +66,11 @@ async def run(
         env=env or {},
         files=files or {},
     )
+    usage = usage or Usage()
     _refuse_nonsense(request)
+    usage.before(request.tree, request.limits)
+    if usage.exceeded:
+        return _not_started(usage.exceeded, request.policy)
     with ExitStack() as running:
         group = running.enter_context(cgroup.group(request.limits))
         with ExitStack() as starting:
@@ -75,16 +83,33 @@ async def run(
             reading=asyncio.create_task(_read(process, kept, output, errors)),
             writing=asyncio.create_task(_write(process, talk)) if talk else None,
         )
-        ended = await _see_through(process, ready, pipes, limits=request.limits, stop=stop)
+        filling = asyncio.create_task(usage.watch(request.tree, request.limits))
+        ended = await _see_through(process, ready, pipes, limits=request.limits, stop=stop, filling=filling)
+        await usage.after(request.tree, request.limits)
         return Outcome(
             exit_code=_as_a_shell_says(process.returncode),
-            ended=ended,
+            ended=usage.exceeded.code if usage.exceeded else ended,
             output=kept.text(),
             elided=kept.elided,
             duration_ms=round((time.monotonic() - began) * 1000),
             level=ready.level,
             enforced=ready.enforced,
+            problem=usage.exceeded.message if usage.exceeded else "",
         )
+
+
+def _not_started(exceeded: Exceeded, policy: Policy) -> Outcome:
+    level = detect.detect(policy)
+    return Outcome(
+        exit_code=_as_a_shell_says(None),
+        ended=exceeded.code,
+        output="",
+        elided=0,
+        duration_ms=0,
+        level=level.name,
+        enforced=level.enforced,
+        problem=exceeded.message,
+    )
 
 
 def _refuse_nonsense(request: Request) -> None:
@@ -162,13 +187,22 @@ class _Pipes:
 
 
 async def _see_through(
-    process: Process, ready: Launch, pipes: _Pipes, *, limits: Limits, stop: asyncio.Event | None
+    process: Process,
+    ready: Launch,
+    pipes: _Pipes,
+    *,
+    limits: Limits,
+    stop: asyncio.Event | None,
+    filling: asyncio.Task[Exceeded],
 ) -> Ended:
-    """Wait for the end, or bring it about; in either case clear the whole family away."""
+    """Wait for the end, or bring it about; in either case clear the whole family away.
+
+    What fills the disk, so that `filling` ends, is not asked to end: it would go on until the grace is over.
+    """
     exiting = asyncio.create_task(process.wait())
     try:
-        ended = await _until_over(exiting, pipes, limits.timeout_seconds, stop)
-        if ended != "exited":
+        ended = await _until_over(exiting, pipes, limits.timeout_seconds, stop, filling)
+        if ended in {"timeout", "stopped"}:
             await pipes.fall_silent()
             await _ask_to_end(process, exiting, limits.grace_seconds)
     except asyncio.CancelledError:
@@ -177,6 +211,7 @@ async def _see_through(
         await _ask_to_end(process, exiting, limits.grace_seconds)
         raise
     finally:
+        filling.cancel()
         _end_now(process, ready)
         await pipes.close(exiting)
         _end_strays(ready)
@@ -185,10 +220,16 @@ async def _see_through(
     return ended
 
 
-async def _until_over(exiting: asyncio.Task[int], pipes: _Pipes, seconds: float, stop: asyncio.Event | None) -> Ended:
+async def _until_over(
+    exiting: asyncio.Task[int],
+    pipes: _Pipes,
+    seconds: float,
+    stop: asyncio.Event | None,
+    filling: asyncio.Task[Exceeded],
+) -> Ended:
     stopping = asyncio.create_task(stop.wait()) if stop else None
     broken = asyncio.create_task(pipes.failed())
-    watched: set[asyncio.Task[Any]] = {exiting, broken, *([stopping] if stopping else [])}
+    watched: set[asyncio.Task[Any]] = {exiting, broken, filling, *([stopping] if stopping else [])}
     try:
         done, _ = await asyncio.wait(watched, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -197,6 +238,8 @@ async def _until_over(exiting: asyncio.Task[int], pipes: _Pipes, seconds: float,
             stopping.cancel()
     if exiting in done:
         return "exited"
+    if filling in done:
+        return filling.result().code
     return "stopped" if done else "timeout"
 
 

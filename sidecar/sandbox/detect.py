@@ -34,7 +34,9 @@ def detect(policy: Policy | None = None) -> Level:
     """What holds under `policy` on this machine. Never raises; takes some ten milliseconds the first time."""
     if policy is not None and policy.sandbox == "off":
         reason = "The operator of this machine turned the sandbox off: tasks can read what this user can read."
-        return Level(name="off", reason=reason, enforced=("deadline", "environment", "output", *cgroup.enforced()))
+        return Level(
+            name="off", reason=reason, enforced=("deadline", "environment", "output", "disk", *cgroup.enforced())
+        )
     try:
         how = confinement(policy)
     except Unavailable as missing:
@@ -47,7 +49,7 @@ def detect(policy: Policy | None = None) -> Level:
 def enforced(how: Confinement, policy: Policy | None = None) -> tuple[str, ...]:
     """The names of what holds: each is a promise of its own, so a missing one is visible."""
     shared = policy is not None and policy.network
-    found = ["files", *([] if shared else ["network"]), "environment", "deadline", "output", "processes"]
+    found = ["files", *([] if shared else ["network"]), "environment", "deadline", "output", "disk", "processes"]
     found += ["syscalls"] if how.filtered else []
     found += ["memory"] if "memory" in how.group_limits else ["memory-per-process"]
     found += ["unprivileged"] if how.mode == "dropped" else []

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Ended = Literal["exited", "timeout", "stopped"]
+Overflow = Literal["tree_too_large", "disk_full"]
+Ended = Literal["exited", "timeout", "stopped", "tree_too_large", "disk_full"]
 LevelName = Literal["bubblewrap", "off", "none"]
 
 KIB = 1024
@@ -19,7 +20,8 @@ class Limits:
     """How much one command may take. Seconds and bytes; `processes` counts threads too, as the kernel does.
 
     `grace_seconds` is how long a stopped command may tidy up between SIGTERM and SIGKILL. Output is kept as its first
-    `output_head` and its last `output_tail` bytes.
+    `output_head` and its last `output_tail` bytes. `tree_bytes` is what the whole tree may take of the disk, and
+    `free_bytes` what must stay free of it (of a small disk, a twentieth of its size at most).
     """
 
     timeout_seconds: float = 600.0
@@ -28,6 +30,8 @@ class Limits:
     processes: int = 512
     file_bytes: int = 2 * GIB
     temporary_bytes: int = 1 * GIB
+    tree_bytes: int = 16 * GIB
+    free_bytes: int = 1 * GIB
     open_files: int = 4096
     cpu_seconds: int = 7200
     output_head: int = 20_000
@@ -64,7 +68,8 @@ class Outcome:
     """How a command ended.
 
     `exit_code` is the shell's: 128 + n when signal n ended it. `output` is stdout and stderr as they came, invalid
-    UTF-8 replaced, with a line in the middle saying how many bytes were left out (`elided`).
+    UTF-8 replaced, with a line in the middle saying how many bytes were left out (`elided`). `problem` is a sentence
+    when there was no room on the disk: the command was ended, or not started, or its tree is too large at its end.
     """
 
     exit_code: int
@@ -74,6 +79,7 @@ class Outcome:
     duration_ms: int
     level: LevelName
     enforced: tuple[str, ...]
+    problem: str = ""
 
     @property
     def succeeded(self) -> bool:

@@ -21,7 +21,7 @@ from sidecar.sandbox import Limits
 MIB = 1024 * 1024
 LIMITS = Limits(
     timeout_seconds=20, grace_seconds=0.2, memory_bytes=300 * MIB, processes=64, file_bytes=2 * MIB,
-    temporary_bytes=20 * MIB,
+    temporary_bytes=20 * MIB, tree_bytes=32 * MIB,
 )  # fmt: skip
 MACHINE = tuple(
     Path(path)

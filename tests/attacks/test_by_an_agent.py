@@ -66,7 +66,8 @@ def bench(world: World, server: OllamaServer) -> Bench:
         Thinker(executor="ollama", model=NAME, url=server.url, context=65_536),
         Thinker(executor="claude", model="claude-x", url="https://api.invalid", key=world.secrets.model_key),
     ]
-    bounds = Bounds(memory_bytes=LIMITS.memory_bytes, processes=LIMITS.processes, file_bytes=LIMITS.file_bytes)
+    bounds = Bounds(memory_bytes=LIMITS.memory_bytes, processes=LIMITS.processes, file_bytes=LIMITS.file_bytes,
+                    tree_bytes=LIMITS.tree_bytes)  # fmt: skip
     return Bench(root=world.root, hub=f"file://{world.hub}", token=world.secrets.token, policy=Policy(),
                  bounds=bounds, executors=minds.executors(thinkers))  # fmt: skip
 
@@ -216,6 +217,20 @@ async def test_a_flood_of_files_is_counted_and_ends_the_attempt_by_name(
     assert "publish" == ran.ended
     assert isinstance(ran.report, TaskFailed)
     assert "more than 1000 entries" in ran.report.error.message
+
+
+async def test_a_model_that_fills_the_disk_ends_its_attempt_by_name(attempt: Attempting, bench: Bench):
+    """S16c: many files of the largest size."""
+    fill = "while [ $((n += 1)) -le 300 ]; do head -c 2000000 /dev/zero > fill$n; done; echo BREACH"
+
+    ran = await attempt(HONEST, ("run_command", {"command": fill}), ("run_command", {"command": "touch more"}))
+
+    assert ("tree_too_large", 0) == (ran.ended, ran.unsaved)
+    assert isinstance(ran.report, TaskFailed)
+    assert "The work tree takes more than 32 MB of the disk." == ran.report.error.message
+    assert ["write_file", "run_command"] == [use.name for step in ran.steps for use in step.uses]
+    assert BREACH not in json.loads(ran.steps[-1].uses[0].observation)["output"]
+    assert not (bench.root / "attempts" / "1").exists()
 
 
 DEEP = "python3 -c \"import os\nfor _ in range({}): os.mkdir('d'), os.chdir('d')\nopen('f', 'w').close()\""

@@ -14,7 +14,6 @@ from sidecar.agent.tools.base import Observation
 from sidecar.agent.tools.box import Box
 from sidecar.executors.base import Sandbox
 from sidecar.sandbox import Outcome, Policy
-from sidecar.sandbox.policy import Limits
 from tests.attacks.attacks import ATTACKS, BREACH, OVER, Attack
 from tests.attacks.stage import LIMITS, Heart, World, beating
 from tests.providers.ollama import OllamaServer, serving
@@ -115,13 +114,12 @@ def test_the_sidecar_opens_no_port_of_its_own():
     assert [] == listening
 
 
-@pytest.mark.xfail(strict=True, reason="no quota: each file has a limit, a tree of many files has none")
 async def test_all_files_of_a_tree_together_have_an_end(world: World, tree: Path):
-    """S16: five times the limit of one file, in five files."""
-    limits = Limits(file_bytes=1024 * 1024)
+    """S16: many times the limit of one file, in many files."""
+    fill = "while [ $((n += 1)) -le 400 ]; do head -c 1048576 /dev/zero > $n; done; echo BREACH"
 
-    await Sandbox(limits=limits).run(
-        "for n in 1 2 3 4 5; do head -c 1048576 /dev/zero > $n; done", tree=tree, timeout_seconds=20
-    )
+    outcome = await command(fill, tree)
 
-    assert limits.file_bytes * 4 > sum(path.stat().st_size for path in tree.iterdir())
+    assert ("tree_too_large", 137) == (outcome.ended, outcome.exit_code)
+    assert BREACH not in outcome.output
+    nothing_happened(world)

@@ -172,6 +172,28 @@ async def test_a_large_file_that_is_ignored_is_nobodys_business(prepare, push):
     assert 1 == (await push(workspace)).files
 
 
+async def test_work_that_is_too_large_as_a_whole_is_refused_before_it_is_read(prepare, push, monkeypatch):
+    monkeypatch.setattr("sidecar.workspace.MAX_WORK_BYTES", 2**20)
+    workspace = await prepare()
+    for number in range(3):
+        (workspace.tree / f"{number}.bin").write_bytes(b"x" * 2**19)
+
+    with pytest.raises(NotPublished, match="more than 1 MB of new files") as refused:
+        await push(workspace)
+
+    assert "work_too_large" == refused.value.code
+
+
+async def test_a_large_tree_is_no_large_work(prepare, push, monkeypatch):
+    monkeypatch.setattr("sidecar.workspace.MAX_WORK_BYTES", 2**20)
+    workspace = await prepare()
+    (workspace.tree / "build").mkdir()
+    (workspace.tree / "build" / "ignored.bin").write_bytes(b"x" * 2**21)
+    (workspace.tree / "calc.py").write_text("fixed = 1\n")
+
+    assert 1 == (await push(workspace)).files
+
+
 async def test_a_pipe_in_the_work_is_refused_and_nobody_waits_for_it(prepare, push):
     workspace = await prepare()
     os.mkfifo(workspace.tree / "pipe")

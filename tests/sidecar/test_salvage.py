@@ -102,6 +102,46 @@ async def test_a_tree_that_was_deleted_is_over(prepare, remote, tmp_path):
     assert Workspace.reopen(tmp_path / "root", 8) is None
 
 
+async def test_of_too_large_a_work_the_small_files_are_saved(prepare, remote, hub_repository, git, monkeypatch):
+    monkeypatch.setattr(salvaging, "MOST_BYTES", 3_500)
+    workspace = await prepare(attempt=7)
+    (workspace.tree / "sub").mkdir()
+    (workspace.tree / "build").mkdir()
+    (workspace.tree / "build" / "ignored").write_bytes(b"x" * 9_000)
+    for size in (1_000, 2_000, 3_000, 4_000):
+        (workspace.tree / "sub" / f"{size}.bin").write_bytes(b"x" * size)
+    (workspace.tree / "calc.py").write_text("fixed = 1\n")
+
+    done = await salvage(workspace, remote=remote)
+
+    names = git(hub_repository, "ls-tree", "-r", "--name-only", done.ref).splitlines()
+    assert [".gitignore", "calc.py", "left-out.txt", "sub/1000.bin", "sub/2000.bin"] == names
+    assert "fixed = 1" == git(hub_repository, "show", f"{done.ref}:calc.py")
+    assert "2 files were left out.\n3000 bytes: sub/3000.bin\n4000 bytes: sub/4000.bin" == git(
+        hub_repository, "show", f"{done.ref}:left-out.txt"
+    )
+
+
+async def test_a_large_repository_is_no_large_work(prepare, remote, hub_repository, git, monkeypatch):
+    monkeypatch.setattr(salvaging, "MOST_BYTES", 10)
+    workspace = await prepare(attempt=7)
+    (workspace.tree / "half.py").write_text("x\n")
+
+    done = await salvage(workspace, remote=remote)
+
+    assert [".gitignore", "calc.py", "half.py"] == git(hub_repository, "ls-tree", "--name-only", done.ref).splitlines()
+
+
+async def test_a_large_file_with_the_longest_name_is_left_out_like_any_other(prepare, remote, hub_repository, git):
+    workspace = await prepare(attempt=7)
+    with (workspace.tree / ("é" * 127)).open("wb") as file:
+        file.truncate(2**30)
+
+    done = await salvage(workspace, remote=remote)
+
+    assert ".left-out" in git(hub_repository, "ls-tree", "--name-only", done.ref)
+
+
 EVERY = "text eol=crlf crlf ident filter=x working-tree-encoding=UTF-32"
 STUBBORN = {
     "of the top": {".gitattributes": f"* {EVERY}\n"},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from sidecar import salvage as salvaging
 from sidecar.bench import Bench
 from sidecar.config import Bounds
 from sidecar.sandbox import Policy, detect
@@ -253,3 +255,53 @@ async def test_a_tree_that_cannot_be_brought_home_stays(bench, hub):
     (bench.root / "attempts" / "1" / "kept").unlink()
     assert 0 == await salvage_kept(bench)
     assert "4" == at(hub, "refs/agentcom/salvage/1")
+
+
+FILL = "while [ $((n += 1)) -le 300 ]; do head -c 1048576 /dev/zero > fill$n; done"
+"""Writes 300 MB, if nobody ends it."""
+
+
+@pytest.fixture
+def small(bench):
+    return replace(bench, bounds=Bounds(tree_bytes=8 * 2**20))
+
+
+async def test_a_task_that_fills_the_disk_ends_by_name_and_is_saved_without_what_is_too_much(small, hub, monkeypatch):
+    monkeypatch.setattr(salvaging, "MOST_BYTES", 3 * 2**20)
+
+    report, _ = await do(small, assign(f"echo 2 > value.txt; {FILL}"))
+    unsaved = await salvage_kept(small)
+
+    assert ("tree_too_large", "tree_too_large") == (report.error.code, report.result.stop_reason)
+    assert "The work tree takes more than 8 MB of the disk." == report.error.message
+    assert 0 == unsaved
+    assert [] == list((small.root / "attempts").iterdir())
+    assert "2" == at(hub, "refs/agentcom/salvage/1")
+    saved = git("ls-tree", "--name-only", "refs/agentcom/salvage/1", cwd=hub / "git" / "sample.git").splitlines()
+    assert "left-out.txt" in saved
+    assert len([name for name in saved if name.startswith("fill")]) in {2, 3}  # the one that was cut off may be small
+
+
+async def test_a_room_that_is_filled_ends_by_name_and_is_cleared_away(small):
+    report, _ = await do(small, assign(FILL, repo=False))
+
+    assert "tree_too_large" == report.error.code
+    assert [] == list((small.root / "attempts").iterdir())
+
+
+async def test_a_check_that_fills_the_disk_ends_the_attempt_by_name_and_the_others_do_not_run(small, hub):
+    report, _ = await do(small, assign(checks=[command(FILL), command("touch /dev/null")], max_fixes=3))
+
+    assert ("tree_too_large", 1) == (report.error.code, report.result.runs)
+    assert ["error", "error"] == [check.status for check in report.reports[-1].checks]
+    assert "" == git("for-each-ref", f"refs/heads/{BRANCH}", cwd=hub / "git" / "sample.git")
+
+
+async def test_a_verification_that_fills_the_disk_ends_by_name(small, hub):
+    commit = git("rev-parse", "trunk", cwd=hub / "git" / "sample.git")
+    asked = {"commit": commit, "base": commit, "checks": [command(FILL)]}
+
+    report, _ = await do(small, assign(executor="verify", branch="", **asked))
+
+    assert "tree_too_large" == report.error.code
+    assert [] == list((small.root / "attempts").iterdir())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sidecar.agent.endings import Ending
 from sidecar.agent.talk import Call, ToolSpec
 
 
@@ -15,7 +16,7 @@ class Observation:
 
     `ok` is False for what the model did wrong or what failed; `data` then has `error`. `brief` is the one line that
     stays when old observations are masked. `changed` are paths relative to the tree. `finished` is the summary given to
-    `finish_task`, None for every other call.
+    `finish_task`, None for every other call. `ending` is why nothing can be done any more, if that is so.
     """
 
     ok: bool
@@ -23,6 +24,7 @@ class Observation:
     brief: str
     changed: frozenset[str] = field(default_factory=frozenset)
     finished: str | None = None
+    ending: Ending | None = None
 
 
 class Toolbox(Protocol):

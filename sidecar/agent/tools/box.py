@@ -84,7 +84,7 @@ class Box:
             seen = _failure(call, refused.message, **refused.data)
         except OSError as problem:
             seen = _failure(call, f"This machine could not do it: {problem.strerror or problem}.")
-        return replace(seen, data=fitted(seen.data, self._scene.room))
+        return replace(seen, data=fitted(seen.data, self._scene.room), ending=self._scene.ending())
 
     async def _carry_out(self, call: Call) -> Observation:
         spec = next((spec for spec in SPECS if spec.name == call.name), None)

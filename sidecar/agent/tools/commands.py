@@ -34,7 +34,9 @@ def told(outcome: Outcome, *, most: int) -> dict[str, Any]:
         "seconds": round(outcome.duration_ms / 1000, 1),
         "output": clip(plain(outcome.output).strip("\n"), most, head=0.3),
     }
-    if outcome.ended != "exited":
+    if outcome.problem:
+        data["error"] = outcome.problem
+    elif outcome.ended != "exited":
         data["error"] = f"It did not end within {data['seconds']:g} seconds and was stopped."
     elif outcome.exit_code:
         data["error"] = f"It failed with exit code {outcome.exit_code}."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.agent.endings import NoRoom
 from sidecar.agent.tools.confined import Files
 from sidecar.agent.tools.refused import ToolRefused
 from sidecar.executors.base import Sandbox
@@ -28,6 +29,11 @@ class Scene:
     deadline: Callable[[], float]
     room: int
     whole_file_lines: int
+
+    def ending(self) -> NoRoom | None:
+        """That nothing more can be run here, once the work has taken all it may of the disk."""
+        exceeded = self.sandbox.exceeded(self.tree)
+        return NoRoom(exceeded.code, exceeded.message) if exceeded else None
 
     async def run(
         self, command: Sequence[str] | str, *, seconds: float, files: Mapping[str, bytes] | None = None

@@ -45,13 +45,13 @@ def hub(tmp_path):
 def attempt(hub, tmp_path, sandbox):
     """Perform an attempt of a command on a real repository; its report."""
 
-    async def performed(command, *checks, **more):
+    async def performed(command, *checks, bounds=None, **more):
         bench = Bench(
             root=tmp_path / "root",
             hub=f"file://{hub}",
             token="",
             policy=sandbox.policy,
-            bounds=Bounds(),
+            bounds=bounds or Bounds(),
             executors=minds.executors([], [command]),
         )
         assign = messages.TaskAssign(

@@ -9,6 +9,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.config import Bounds
+
+SMALL = Bounds(tree_bytes=8 * 1024**2)
+FILL = "while [ $((n += 1)) -le 300 ]; do head -c 1048576 /dev/zero > fill$n; done"
+"""Writes 300 MB, if nobody ends it."""
+
 
 @dataclass
 class Directory:

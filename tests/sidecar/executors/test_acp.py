@@ -19,7 +19,7 @@ from sidecar.executors.acp import Paced
 from sidecar.sandbox import Limits
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief
-from tests.sidecar.executors.stage import Heard, on_the_hub, processes_with
+from tests.sidecar.executors.stage import FILL, SMALL, Heard, on_the_hub, processes_with
 
 # The other side of the wire, strict about what it is told. A scene follows it.
 AGENT = """#!/usr/bin/env python3
@@ -595,3 +595,18 @@ async def test_what_a_broken_conversation_left_is_kept(agent, attempt, hub):
 
     assert ("acp_protocol", True) == (report.error.code, report.result.partial)
     assert "3" == on_the_hub(hub, "refs/agentcom/salvage/1")
+
+
+@pytest.mark.parametrize("ending", ["end(prompt)", "read()"])
+async def test_an_agent_that_fills_the_disk_is_ended_by_name_whatever_it_says(agent, attempt, ending):
+    scene = f"""
+prompt = begin()
+import subprocess
+subprocess.run(["sh", "-c", {FILL!r}])
+{ending}
+"""
+
+    report = await attempt(agent(scene), "true", bounds=SMALL)
+
+    assert ("tree_too_large", False) == (report.error.code, report.result.partial)
+    assert "more than 8 MB" in report.error.message

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,11 @@ from sidecar.discard import discard
 from sidecar.executors import Job, Sandbox
 from sidecar.executors.command import Command, NotReady, check, packed
 from sidecar.executors.secrets import Secrets
-from sidecar.sandbox import Level, Limits, Policy
+from sidecar.sandbox import Level, Limits, Policy, disk
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief
 from tests.deep import deepen, without_rights
-from tests.sidecar.executors.stage import Heard, git, on_the_hub, processes_with
+from tests.sidecar.executors.stage import FILL, SMALL, Heard, git, on_the_hub, processes_with
 
 SECRET = 'sk-canary-0123456789/+="quoted"-end'
 TRICKY = '\'; touch hacked; "$(touch hacked)" `touch hacked` {tree} {unknown} %s \\n\n--help\n\tünïcode 🙂\n'
@@ -528,6 +529,24 @@ async def test_the_checks_have_neither_the_network_nor_the_secrets_of_the_agent(
 
     assert isinstance(report, messages.TaskCompleted), report
     assert ["reached"] == reached
+
+
+@pytest.mark.parametrize("ending", ["exit 0", "exit 1", "sleep 60"])
+async def test_an_agent_that_fills_the_disk_is_ended_by_name(agent, attempt, ending):
+    report = await attempt(agent(f"{FILL}; {ending}"), "true", bounds=SMALL)
+
+    assert ("tree_too_large", "capability", False) == (report.error.code, report.result.blame, report.result.partial)
+    assert "more than 8 MB" in report.error.message
+    assert [] == report.reports
+
+
+async def test_a_machine_without_room_is_said_and_no_missing_program(agent, attempt, monkeypatch):
+    space = disk._space(Path("/"))
+    monkeypatch.setattr(disk, "_space", lambda _: replace(space, free=0))
+
+    report = await attempt(agent("touch started"), "true")
+
+    assert ("disk_full", "infrastructure") == (report.error.code, report.result.blame)
 
 
 # --- settings and offers ----------------------------------------------------------------------------------------------
