@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
-from sidecar import __version__, by_hand, config, logs
+from sidecar import __version__, by_hand, config, logs, mode
 from sidecar.checkout import Checkout, HandProblem
 from sidecar.config import Config, ConfigProblem
+from sidecar.effects import Mode
 from sidecar.enrol import JoinProblem, join
 from sidecar.journal import Journal, RootLock, RootTaken
 from sidecar.sandbox import BadPolicy, Level, Policy, detect
@@ -61,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     running = commands.add_parser("run", parents=[shared], help="take tasks until told to stop")
     running.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     running.add_argument("--log-format", choices=["console", "json"])
+    running.add_argument(
+        "--supervised",
+        action="store_true",
+        help="whatever started this starts it again after exit code 75, which is how a restart ends then",
+    )
 
     examining = commands.add_parser("doctor", parents=[shared], help="do each real action once, and say what works")
     examining.add_argument("--repo", default="", metavar="SLUG", help="clone this one, and rehearse a push to it")
@@ -103,15 +110,29 @@ def _join(asked: argparse.Namespace) -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     logs.configure(level=asked.log_level, form=asked.log_format)
-    from sidecar.daemon import Daemon
+    from sidecar.daemon import RESTART, Daemon
 
     root = config.choose(asked.name, asked.root)
     settings = config.load(root)
     try:
-        return asyncio.run(Daemon(settings, root).run())
+        code = asyncio.run(Daemon(settings, root).run())
     except ExceptionGroup as failed:  # a part of the daemon; the supervisor starts it again
         structlog.get_logger(__name__).critical("sidecar ends: a part of it failed", exc_info=failed)
         return 1
+    if code == RESTART and not asked.supervised:
+        _start_again()
+    return code
+
+
+def _start_again() -> None:
+    """Put a fresh start of the same command in the place of this process; returns only when that cannot be done.
+
+    Files and sockets are closed by it, and the lock with them, since Python lets no program inherit them.
+    """
+    try:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the very words that this process was started with
+    except OSError as problem:
+        structlog.get_logger(__name__).critical("cannot start again", program=sys.executable, problem=str(problem))
 
 
 def _status(asked: argparse.Namespace) -> int:
@@ -129,7 +150,7 @@ def _status(asked: argparse.Namespace) -> int:
 
 def _say_status(settings: Config, root: Path, level: Level) -> None:
     holder = RootLock.holder(root)
-    running = "not running" if holder is None else f"running (process {holder})"
+    running = "not running" if holder is None else f"running (process {holder}){_MODES[mode.read(root)]}"
     _say(f"{settings.name}: {running}")
     _say(f"  hub      {settings.hub}")
     _say(f"  root     {root}")
@@ -141,6 +162,13 @@ def _say_status(settings: Config, root: Path, level: Level) -> None:
     for entry in Journal(root).load():
         what = f"{entry.state}, waits for the hub" if entry.report else entry.state
         _say(f"  attempt  {entry.attempt} of task {entry.task}: {what}")
+
+
+_MODES = {
+    Mode.NORMAL: "",
+    Mode.DRAINING: ", draining: the hub gives it no new work",
+    Mode.RESTARTING: ", restarts as soon as its work is over",
+}
 
 
 def _doctor(asked: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,11 +17,11 @@ from typing import Any, assert_never
 
 import structlog
 
-from sidecar import __version__, minds
+from sidecar import __version__, minds, mode
 from sidecar.bench import Bench
 from sidecar.callbook import CallBook
 from sidecar.config import Config
-from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Start, Stop
+from sidecar.effects import Effect, Enter, Forget, Hangup, Keep, KeepReport, Mode, Restart, Send, Start, Stop
 from sidecar.executors import EXECUTORS
 from sidecar.journal import Entry, Journal, RootLock
 from sidecar.link import Link
@@ -56,6 +57,8 @@ STOP_SECONDS = 10.0
 DELIVERY_SECONDS = 5.0
 """How long a leaving sidecar waits for the hub to settle its last reports; what stays is in the journal."""
 SALVAGE_SECONDS = 60.0
+RESTART = 75
+"""The exit code of a process that wants to be started again: not 0, so that no supervisor takes it for the end."""
 
 Perform = Callable[[TaskAssign, Bench, Callable[[Iterable[Step]], None]], Coroutine[Any, Any, Terminal | None]]
 
@@ -92,6 +95,7 @@ class Daemon:
         self._offering = Offering(found, [minds.command_offer(one) for one in commands], trials)
         self._running: Running | None = None
         self._leaving = asyncio.Event()
+        self._restarting = False
         self._hurry = asyncio.Event()
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
@@ -100,6 +104,7 @@ class Daemon:
     async def run(self) -> int:
         """Work until a signal says to leave: 0 when everything was handed back in order, 1 otherwise.
 
+        RESTART when the hub wanted it and everything was handed back in order.
         Raises RootTaken when another sidecar runs on this root, and an ExceptionGroup when a part failed.
         """
         lock = RootLock(self._root)
@@ -122,6 +127,7 @@ class Daemon:
                 closed=lambda _: self._do(self._session.closed()),
                 hurry=lambda: bool(self._session.attempts or self._session.undelivered),
             )
+            self._enter(Mode.NORMAL)
             self._listen_to_signals()
             logger.info("sidecar starts", agent=self._config.name, hub=self._config.hub, sandbox=self._level.name)
             if self._level.name != "bubblewrap":
@@ -131,9 +137,10 @@ class Daemon:
             lock.release()
 
     def leave(self) -> None:
-        """Finish what runs within the grace and go; asked twice, stop it at once."""
-        if self._leaving.is_set():
+        """Finish what runs within the grace and go for good; asked twice, stop it at once."""
+        if self._leaving.is_set() and not self._restarting:
             self._hurry.set()
+        self._restarting = False
         self._leaving.set()
 
     # --- living ---------------------------------------------------------------------------------------------------
@@ -151,7 +158,7 @@ class Daemon:
             code = await self._depart(salvaging)
             for part in background:
                 part.cancel()
-        return code
+        return RESTART if self._restarting and code == 0 else code
 
     async def _tick(self) -> None:
         while True:
@@ -185,7 +192,8 @@ class Daemon:
                 await asyncio.wait_for(self._ended.wait(), SALVAGE_SECONDS if self._session.welcomed else 1)
 
     async def _depart(self, salvaging: asyncio.Task[None]) -> int:
-        logger.info("leaving", running=self._running.attempt if self._running else None)
+        running = self._running.attempt if self._running else None
+        logger.info("leaving", running=running, restart=self._restarting)
         self._do(self._session.drain(clock()))
         await self._until(lambda: self._session.resting, self._config.limits.drain_seconds)
         self._do(self._session.hand_back())
@@ -251,7 +259,7 @@ class Daemon:
                 self._do_one(effect)
         self._changed.set()
 
-    def _do_one(self, effect: Send | KeepReport | Forget | Start | Stop | Hangup) -> None:
+    def _do_one(self, effect: Send | KeepReport | Forget | Start | Stop | Hangup | Enter | Restart) -> None:
         match effect:
             case Send():
                 self._link.send(effect.frame)
@@ -267,8 +275,20 @@ class Daemon:
                     self._running.doing.cancel()
             case Hangup():
                 self._group.create_task(self._link.hangup())
+            case Enter():
+                logger.info("the hub wants another mode", mode=effect.mode.value)
+                self._enter(effect.mode)
+            case Restart():
+                self._restarting = not self._leaving.is_set()  # a signal that came first is for good
+                self._leaving.set()
             case _:
                 assert_never(effect)
+
+    def _enter(self, wanted: Mode) -> None:
+        try:
+            mode.write(self._root, wanted)
+        except OSError:  # it is only for people to see
+            logger.warning("cannot show the mode", mode=wanted.value, exc_info=True)
 
     def _keep_report(self, report: Terminal) -> None:
         try:
@@ -306,6 +326,7 @@ class Daemon:
         return Hello(
             version=VERSION,
             software=f"agentcom-sidecar {__version__}",
+            process=uuid.uuid4().hex,
             executors=sorted({*EXECUTORS, *(one.executor for one in self._offering.now()), VERIFY}),
             capabilities=self._config.capabilities,
             models=self._offering.now(),

@@ -21,6 +21,16 @@ class Why(StrEnum):
     """This sidecar is about to leave."""
 
 
+class Mode(StrEnum):
+    """How the hub wants this agent to run."""
+
+    NORMAL = "normal"
+    DRAINING = "draining"
+    """It gets no new work; what it has goes on."""
+    RESTARTING = "restarting"
+    """It takes no new work, and a new process takes its place when what it has is over."""
+
+
 @dataclass(frozen=True)
 class Send:
     """Say this to the hub on the connection there is; lost when it breaks, and said again if it matters."""
@@ -71,4 +81,16 @@ class Hangup:
     reason: str
 
 
-Effect = Send | Keep | KeepReport | Forget | Start | Stop | Hangup
+@dataclass(frozen=True)
+class Enter:
+    """The hub wants another mode: let the people of this machine see it."""
+
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class Restart:
+    """End this process in order, so that a new one takes its place. There is no way back from it."""
+
+
+Effect = Send | Keep | KeepReport | Forget | Start | Stop | Hangup | Enter | Restart

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sidecar.effects import Effect, Forget, Hangup, Keep, KeepReport, Send, Start, Stop, Why
+from sidecar.effects import Effect, Enter, Forget, Hangup, Keep, KeepReport, Mode, Restart, Send, Start, Stop, Why
 from sidecar.progress import Progress
 from sidecar.wire import messages
 from sidecar.wire.messages import Frame, TaskAssign, Terminal
@@ -90,6 +90,7 @@ class Session:
         self._pulse = Pulse(busy=5.0, idle=15.0)
         self._marks = 0
         self._draining = False
+        self._desired = messages.AgentDesired()
 
     # --- what others may ask --------------------------------------------------------------------------------------
 
@@ -112,6 +113,13 @@ class Session:
     def undelivered(self) -> tuple[Terminal, ...]:
         """Reports that the hub has not settled yet."""
         return tuple(self._reports.values())
+
+    @property
+    def mode(self) -> Mode:
+        """How the hub wants us to run. A wish that names another process was fulfilled by our start."""
+        if self._desired.restart and self._desired.restart == self._hello.process:
+            return Mode.RESTARTING
+        return Mode.DRAINING if self._desired.drain else Mode.NORMAL
 
     @property
     def resting(self) -> bool:
@@ -146,6 +154,8 @@ class Session:
                 return self._lose(frame.attempt, Why.DROPPED, forget_report=True)
             case messages.TaskSettled():
                 return self._on_settled(frame)
+            case messages.AgentDesired():
+                return self._desire(frame)
             case messages.HeartbeatAck():
                 return self._on_ack(frame)
             case messages.ErrorFrame():
@@ -156,7 +166,7 @@ class Session:
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed. Call it a few times a second, and first of all after a pause of any kind."""
-        effects = self._guard_lease(now)
+        effects = self._guard_lease(now) + self._restart_if_due(now)
         if self._spoken is None or not self._spoken.welcomed:
             return effects
         if now - self._spoken.beat_at >= (self._pulse.busy if self._held() else self._pulse.idle):
@@ -172,6 +182,12 @@ class Session:
             if work is not None and work.ours and now >= work.fence - self._margin_of(work):
                 effects += self._stop(work, Why.FENCED)
         return effects
+
+    def _restart_if_due(self, now: float) -> list[Effect]:
+        """Also without a connection: reports that wait are on disk, and the next process delivers them."""
+        if self.mode is not Mode.RESTARTING or self._draining or not (self.resting or self._desired.now):
+            return []
+        return [*self.drain(now), Restart()]
 
     def _margin_of(self, work: Work) -> float:
         return min(self._margin, work.assign.lease_seconds / 2)
@@ -250,7 +266,7 @@ class Session:
         self._pulse = Pulse(busy=frame.heartbeat_seconds, idle=frame.idle_seconds)
         self._spoken.welcomed = True
         self._spoken.beat_at = self._spoken.progress_at = now
-        effects: list[Effect] = []
+        effects = self._desire(messages.AgentDesired())  # what still holds is said again after the welcome
         for verdict in frame.verdicts:
             if verdict.verdict == "drop":
                 effects += self._lose(verdict.attempt, Why.DROPPED, forget_report=True)
@@ -271,7 +287,8 @@ class Session:
         return self._take(frame, now)
 
     def _why_not(self, frame: TaskAssign) -> Error | None:
-        if self._draining:
+        # Not when only draining: what the hub assigned before it was paused is still ours to do.
+        if self._draining or self.mode is Mode.RESTARTING:
             return Error(code="drained", message="The sidecar is about to leave.")
         busy = self._next or (self._current if self._current and self._current.ours else None)
         if busy is not None:
@@ -299,6 +316,11 @@ class Session:
         if self._reports.pop(frame.attempt, None) is None:
             return []
         return [Forget(frame.attempt)]
+
+    def _desire(self, frame: messages.AgentDesired) -> list[Effect]:
+        before = self.mode
+        self._desired = frame
+        return [] if self.mode is before else [Enter(self.mode)]
 
     def _on_ack(self, frame: messages.HeartbeatAck) -> list[Effect]:
         sent = self._spoken.beats.pop(frame.id, None) if self._spoken else None

@@ -59,11 +59,16 @@ class AboutAttempt(Frame):
 
 
 class Hello(Frame):
-    """First frame of every connection: who I am, what I can do, what I hold and what I have not delivered yet."""
+    """First frame of every connection: who I am, what I can do, what I hold and what I have not delivered yet.
+
+    `process` is drawn anew by each start of the program, so that a restart can be told from a reconnection; empty when
+    the program does not tell its processes apart.
+    """
 
     type: Literal["hello"] = "hello"
     version: Count
     software: Text100 = ""
+    process: Text64 = ""
     executors: list[Word] = Field(default_factory=lambda: ["shell"], max_length=20)
     capabilities: list[Word] = Field(default_factory=list, max_length=100)
     models: list[ModelOffer] = Field(default_factory=list, max_length=50)
@@ -263,6 +268,20 @@ class CallsSettled(AboutAttempt):
     calls: list[Text64] = Field(max_length=100)
 
 
+class AgentDesired(Frame):
+    """How the operator wants this agent to be. Takes the place of the last one; a welcome takes all of it back.
+
+    `drain`: no new work comes; what is in hand goes on. `restart` names the process that is to end itself once nothing
+    is in hand, so that a new one takes its place; to any other process it means nothing. `now`: it does not wait for
+    longer than its grace, and hands its work back.
+    """
+
+    type: Literal["agent.desired"] = "agent.desired"
+    drain: bool = False
+    restart: Text64 = ""
+    now: bool = False
+
+
 class HeartbeatAck(Frame):
     """The leases of `renewed` run for another `lease_seconds` from when you sent the heartbeat."""
 
@@ -289,6 +308,7 @@ FromHub = Annotated[
     | TaskDrop
     | TaskSettled
     | CallsSettled
+    | AgentDesired
     | HeartbeatAck
     | ErrorFrame,
     Field(discriminator="type"),
