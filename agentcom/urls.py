@@ -44,6 +44,7 @@ api = [
     path("agents/<slug:name>", agents.OneAgent.as_view(), name="api_agent"),
     path("agents/<slug:name>/pause", agents.PauseAgent.as_view(), name="api_agent_pause"),
     path("agents/<slug:name>/resume", agents.ResumeAgent.as_view(), name="api_agent_resume"),
+    path("agents/<slug:name>/restart", agents.RestartAgent.as_view(), name="api_agent_restart"),
     path("agents/<slug:name>/retire", agents.RetireAgent.as_view(), name="api_agent_retire"),
     path("endpoints", endpoints.Endpoints.as_view(), name="api_endpoints"),
     path("endpoints/<int:pk>", endpoints.OneEndpoint.as_view(), name="api_endpoint"),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from apps.agents import enrolment, presence, tokens
+from apps.agents import enrolment, presence, restarts, tokens
 from apps.agents.authentication import operator_of
 from apps.agents.models import Agent, EnrolmentCode, Role, Token
 from apps.agents.scopes import SCOPES
@@ -19,6 +19,9 @@ from apps.events.refused import Invalid, Refused
 
 FACTS = (
     "paused",
+    "restart_asked_at",
+    "restart_asked_by",
+    "restart_now",
     "executors",
     "capabilities",
     "sandbox",
@@ -50,13 +53,13 @@ def shown_once(
 class AgentAdmin(admin.ModelAdmin[Agent]):
     """Who works. Agents come by enrolment and stay in the history; only where they may work is set here."""
 
-    list_display = ["name", "paused", "sandbox", "connected", "seen_at", "last_assigned_at", "created_at"]
+    list_display = ["name", "paused", "restart_asked_at", "sandbox", "connected", "seen_at", "last_assigned_at"]
     list_filter = ["paused", "sandbox"]
     search_fields = ["name"]
     fields = ("name", "restricted", "repos", *FACTS)
     readonly_fields = ("name", *FACTS)
     filter_horizontal = ["repos"]
-    actions = ["pause", "resume", "retire", "revoke_tokens"]
+    actions = ["pause", "resume", "restart", "restart_now", "withdraw_restart", "retire", "revoke_tokens"]
 
     @admin.display(boolean=True)
     def connected(self, agent: Agent) -> bool:
@@ -69,7 +72,7 @@ class AgentAdmin(admin.ModelAdmin[Agent]):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @admin.action(description="Pause", permissions=["change"])
+    @admin.action(description="Pause (drain)", permissions=["change"])
     def pause(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
         """No new work."""
         for agent in agents:
@@ -80,6 +83,29 @@ class AgentAdmin(admin.ModelAdmin[Agent]):
         """Work again."""
         for agent in agents:
             presence.resume(agent, by=request.user.get_username())
+
+    @admin.action(description="Restart, each once its work is over", permissions=["change"])
+    def restart(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        """A new process of the sidecar."""
+        self._ask(request, agents, now=False)
+
+    @admin.action(description="Restart now; work in hand is handed back", permissions=["change"])
+    def restart_now(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        """The same, without waiting."""
+        self._ask(request, agents, now=True)
+
+    def _ask(self, request: HttpRequest, agents: QuerySet[Agent], *, now: bool) -> None:
+        for agent in agents:
+            try:
+                restarts.ask(agent, now=now, by=request.user.get_username())
+            except Refused as refused:
+                self.message_user(request, refused.message, messages.ERROR)
+
+    @admin.action(description="Take the restart back", permissions=["change"])
+    def withdraw_restart(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        """It goes on as it is."""
+        for agent in agents:
+            restarts.withdraw(agent, by=request.user.get_username())
 
     @admin.action(description="Retire for good (paused ones only)", permissions=["change"])
     def retire(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.agents import enrolment, presence
+from apps.agents import enrolment, presence, restarts
 from apps.agents.authentication import actor, operator
 from apps.agents.fields import Refusal, Strict
 from apps.agents.lifecycle import AgentState, state_of
@@ -39,6 +39,14 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         read_only_fields = fields
 
 
+class RestartWish(serializers.Serializer[Agent]):
+    """The restart that an operator has asked for and that has not happened yet."""
+
+    asked_at = serializers.DateTimeField(source="restart_asked_at")
+    asked_by = serializers.CharField(source="restart_asked_by")
+    now = serializers.BooleanField(source="restart_now", help_text="It hands back what it has, after its grace.")
+
+
 class AgentSerializer(serializers.ModelSerializer[Agent]):
     """An agent, with the state that follows from its connection and the task it holds."""
 
@@ -50,6 +58,8 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     capabilities = serializers.ListField(child=serializers.CharField())
     models = serializers.ListField(source="offers", child=serializers.DictField(), help_text="What it can think with.")
     host = HostSerializer(allow_null=True)
+    paused = serializers.BooleanField(help_text="It is drained: no new work; what is running goes on.")
+    restart = serializers.SerializerMethodField()
 
     class Meta:
         model = Agent
@@ -59,6 +69,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
             "online",
             "task",
             "paused",
+            "restart",
             "executors",
             "capabilities",
             "models",
@@ -67,6 +78,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
             "sandbox",
             "sandbox_detail",
             "software",
+            "process",
             "host",
             "connected_at",
             "seen_at",
@@ -79,6 +91,10 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     @extend_schema_field({"type": "string", "enum": [state.value for state in AgentState]})
     def get_state(self, agent: Any) -> str:
         return state_of(online=agent.online, task_status=agent.held_status).value
+
+    @extend_schema_field(RestartWish(allow_null=True))
+    def get_restart(self, agent: Agent) -> Any:
+        return None if agent.restart_asked_at is None else RestartWish(agent).data
 
 
 def with_work() -> AgentQuerySet:
@@ -124,7 +140,7 @@ class OneAgent(APIView):
 
 
 class PauseAgent(APIView):
-    """Give it no new work; what is running goes on."""
+    """Drain it: no new work; what is running goes on. Its sidecar is told, and stays connected."""
 
     permission_classes = [scoped("agents:write")]
 
@@ -142,6 +158,34 @@ class ResumeAgent(APIView):
     @extend_schema(parameters=[NAME], request=None, responses={200: AgentSerializer, 404: Refusal})
     def post(self, request: Request, name: str) -> Response:
         presence.resume(get_object_or_404(Agent, name=name), by=actor(request))
+        return Response(AgentSerializer(with_work().get(name=name)).data)
+
+
+class RestartRequest(Strict):
+    now = serializers.BooleanField(
+        required=False, default=False, help_text="Do not wait for its work: it hands it back after its grace."
+    )
+
+
+class RestartAgent(APIView):
+    """Have its sidecar restarted: no new work, and a new process once nothing is in hand. DELETE takes that back.
+
+    The wish stays until a new process has come, also while the agent is away.
+    """
+
+    permission_classes = [scoped("agents:write")]
+
+    @extend_schema(
+        parameters=[NAME], request=RestartRequest, responses={200: AgentSerializer, 404: Refusal, 409: Refusal}
+    )
+    def post(self, request: Request, name: str) -> Response:
+        agent = get_object_or_404(Agent, name=name)
+        restarts.ask(agent, now=RestartRequest.read(request.data)["now"], by=actor(request))
+        return Response(AgentSerializer(with_work().get(name=name)).data)
+
+    @extend_schema(parameters=[NAME], request=None, responses={200: AgentSerializer, 404: Refusal})
+    def delete(self, request: Request, name: str) -> Response:
+        restarts.withdraw(get_object_or_404(Agent, name=name), by=actor(request))
         return Response(AgentSerializer(with_work().get(name=name)).data)
 
 

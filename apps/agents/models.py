@@ -27,8 +27,9 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         return self.filter(connection__isnull=False, seen_at__gt=FromNow(-PRESENCE_TIMEOUT))
 
     def available(self) -> AgentQuerySet:
-        """Connected, not paused, able to run commands; may hold work."""
-        return self.online().filter(paused=False, retired_at__isnull=True).exclude(sandbox="none")
+        """Connected, neither paused nor about to restart, able to run commands; may hold work."""
+        willing = self.online().filter(paused=False, restart_asked_at__isnull=True, retired_at__isnull=True)
+        return willing.exclude(sandbox="none")
 
 
 class Agent(models.Model):
@@ -46,6 +47,11 @@ class Agent(models.Model):
     software = models.CharField(max_length=100, blank=True, default="")
     host = models.ForeignKey(Host, null=True, blank=True, on_delete=models.SET_NULL, related_name="agents")
     connection = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001  NULL is no connection
+    process = models.CharField(max_length=64, blank=True, default="", help_text="Which start of its program this is.")
+    restart_asked_at = models.DateTimeField(null=True, blank=True)
+    restart_asked_by = models.CharField(max_length=150, blank=True, default="")
+    restart_of = models.CharField(max_length=64, blank=True, default="", help_text="The process that is to end.")
+    restart_now = models.BooleanField(default=False, help_text="It hands back what it has, after its grace.")
     connected_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     last_assigned_at = models.DateTimeField(null=True, blank=True)
@@ -61,6 +67,13 @@ class Agent(models.Model):
                 fields=["last_assigned_at", "id"],
                 name="agent_connected",
                 condition=models.Q(connection__isnull=False),
+            ),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=models.Q(restart_asked_at=None, restart_asked_by="", restart_of="", restart_now=False)
+                | (models.Q(restart_asked_at__isnull=False) & ~models.Q(restart_asked_by="")),
+                name="a_restart_is_asked_for_by_somebody",
             ),
         ]
 

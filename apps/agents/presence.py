@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from apps.agents import offering, tokens
+from apps.agents import offering, restarts, tokens
 from apps.agents.models import Agent
 from apps.endpoints import reports
 from apps.endpoints.models import Host
@@ -19,8 +19,11 @@ from apps.events.refused import Refused
 
 
 @transaction.atomic
-def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
-    """`connection` speaks for the agent from now on; whichever did before is told to close."""
+def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: str = "") -> None:
+    """`connection` speaks for the agent from now on; whichever did before is told to close.
+
+    `process` is what the sidecar calls this start of its program; empty when it does not tell them apart.
+    """
     before = Agent.objects.filter(pk=agent.pk).values_list("host", flat=True).first()
     host = _host(agent, facts["host"])
     offers = offering.take(host, facts["offers"], facts.get("endpoints", ()))
@@ -28,6 +31,7 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
         connection=connection,
         connected_at=Now(),
         seen_at=Now(),
+        process=process,
         host=host,
         offers=offers,
         **{field: facts[field] for field in _FACTS},
@@ -35,6 +39,7 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any]) -> None:
     if before is not None and before != host.pk:
         reports.forget(Host.objects.filter(pk=before, agents__isnull=True))
     record(Kind.AGENT_JOINED, agent, tell=["dashboard", agent.group], software=facts["software"])
+    restarts.fulfil(agent, process)
 
 
 _FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software")
@@ -101,9 +106,9 @@ def _forget(gone: QuerySet[Agent]) -> int:
 
 @transaction.atomic
 def pause(agent: Agent, *, by: str) -> None:
-    """No new work for this agent; what is running goes on."""
+    """Drain it: no new work for this agent; what is running goes on, and its sidecar knows."""
     if Agent.objects.filter(pk=agent.pk, paused=False).update(paused=True):
-        record(Kind.AGENT_PAUSED, agent, tell=["dashboard"], actor=by)
+        record(Kind.AGENT_PAUSED, agent, tell=["dashboard", agent.group], actor=by)
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.agents import presence
+from apps.agents import presence, restarts
 from apps.agents.enrolment import mint_code
 from apps.agents.models import Agent
 from apps.dashboard.access import person
@@ -72,7 +72,30 @@ def retire(agent: Agent, by: str) -> None:
     presence.retire(agent, by=by)
 
 
-VERBS: Mapping[str, Callable[[Agent, str], None]] = {"pause": pause, "resume": resume, "retire": retire}
+def restart(agent: Agent, by: str) -> None:
+    """A new process of its sidecar, once its work is over."""
+    restarts.ask(agent, by=by)
+
+
+def restart_now(agent: Agent, by: str) -> None:
+    """The same, and its work is handed back."""
+    restarts.ask(agent, now=True, by=by)
+
+
+def withdraw(agent: Agent, by: str) -> None:
+    """No restart, and see at once whether there is something for it."""
+    restarts.withdraw(agent, by=by)
+    match()
+
+
+VERBS: Mapping[str, Callable[[Agent, str], None]] = {
+    "pause": pause,
+    "resume": resume,
+    "restart": restart,
+    "restart-now": restart_now,
+    "keep": withdraw,
+    "retire": retire,
+}
 
 
 @require_POST

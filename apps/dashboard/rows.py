@@ -19,6 +19,25 @@ class AgentRow:
     state: AgentState
     attempt: Attempt | None
 
+    @property
+    def draining(self) -> bool:
+        """It gets no new work, and has not finished what it had."""
+        return self.agent.paused and self.attempt is not None
+
+    @property
+    def restart_waits(self) -> str:
+        """What the restart that was asked for waits for; nothing when none was."""
+        if self.agent.restart_asked_at is None:
+            return ""
+        if not self.agent.online:
+            return "It is told as soon as it is connected."
+        if not self.agent.process:
+            return "It does not say which process it is: restart it on its machine, then take this back."
+        if self.attempt is None:
+            return "It has been told."
+        task = f"#{self.attempt.task_id}"
+        return f"It hands {task} back after its grace." if self.agent.restart_now else f"It finishes {task} first."
+
 
 def agent_rows() -> list[AgentRow]:
     """Every agent that is not retired, the busy first, then the idle, then those that are away. Two queries."""

@@ -120,7 +120,7 @@ class SidecarConsumer(LaneConsumer):
             await self.close(code=FAILED)
             return
         self.welcomed = True
-        LIVE[self.connection] = Socket(self.look, self.token.pk)
+        LIVE[self.connection] = Socket(self.look, self.token.pk, self.told)
         hints.listen(self.agent.group, self.nudge)
         self.log.info("sidecar joined", software=frame.software, sandbox=frame.sandbox.level)
         await self._send(answers)

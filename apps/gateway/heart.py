@@ -12,9 +12,11 @@ from apps.agents import presence
 from apps.agents.models import Agent, Token
 from apps.events.lanes import HOT
 from apps.gateway import known, process
+from apps.gateway.outbound import WISHES, desired_of
 from apps.gateway.registry import LIVE
 from apps.tasks.models import Attempt
 from apps.tasks.sweep import hold_door_open, sweep
+from sidecar.wire.messages import AgentDesired
 
 logger = structlog.get_logger(__name__)
 CONFIRM_SECONDS = 10.0
@@ -36,6 +38,7 @@ async def _beat() -> None:
                 confirmed = time.monotonic()
                 await HOT.run(0, _confirm, list(LIVE))
                 await _end_what_is_over()
+                await _say_what_is_wanted()
             await HOT.run(0, _sweep)
             await _say_unheard()
             await _say_endpoints()
@@ -64,6 +67,13 @@ async def _end_what_is_over() -> None:
         await _make_look(connection)
 
 
+async def _say_what_is_wanted() -> None:
+    """Make the sockets look whose agents know something else than what the operator wants: the hint was lost."""
+    knows = {connection: socket.told.desired for connection, socket in LIVE.items()}
+    for connection in await HOT.run(0, _misled, knows):
+        await _make_look(connection)
+
+
 async def _make_look(connection: str) -> None:
     if socket := LIVE.get(connection):
         try:
@@ -77,6 +87,12 @@ def _over(held: dict[str, int]) -> list[str]:
     live = set(Token.objects.live().filter(pk__in=held.values()).values_list("pk", flat=True))
     voices = set(Agent.objects.filter(connection__in=held, retired_at=None).values_list("connection", flat=True))
     return [connection for connection, token in held.items() if token not in live or connection not in voices]
+
+
+def _misled(knows: dict[str, AgentDesired]) -> list[str]:
+    """Those of the connections (with what each was told last) whose operator wants something else."""
+    wanted = Agent.objects.filter(connection__in=knows).values_list("connection", *WISHES)
+    return [connection for connection, *wishes in wanted if connection and desired_of(wishes) != knows[connection]]
 
 
 def _unheard() -> list[str]:

@@ -42,6 +42,7 @@ def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> F
             "software": frame.software,
             "host": frame.host.model_dump(),
         },
+        process=frame.process,
     )
     verdicts = [_resume(agent, held, told) for held in frame.holding]
     verdicts += [_undelivered(agent, held, told) for held in frame.undelivered]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +29,11 @@ PREVIOUS = 3
 
 @dataclass
 class Told:
-    """What this connection has been told: open attempts by id, with their task, and the endpoints that there are."""
+    """What this connection has been told: open attempts by id with their task, the endpoints, what the operator wants."""
 
     pushed: dict[int, int] = field(default_factory=dict)
     endpoints: messages.EndpointsKnown = field(default_factory=messages.EndpointsKnown)
+    desired: messages.AgentDesired = field(default_factory=messages.AgentDesired)
 
     def forget(self, attempt: int) -> None:
         self.pushed.pop(attempt, None)
@@ -53,16 +54,28 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
         return News(close=REFUSED)
     if rows[0][1] != connection:
         return News(close=RESTARTING if rows[0][1] is None else REPLACED)
-    open_now = {attempt for _, _, attempt in rows if attempt is not None}
+    open_now = {attempt for _, _, attempt, *_ in rows if attempt is not None}
     over = [pk for pk in told.pushed if pk not in open_now]
     frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]
     if (endpoints := known.current()) != told.endpoints:
         told.endpoints = endpoints
         frames.append(endpoints)
+    if (desired := desired_of(rows[0][3:])) != told.desired:
+        told.desired = desired
+        frames.append(desired)  # before new work, which a sidecar that is still to restart would not take
     for attempt in _whole(open_now - told.pushed.keys()):
         told.pushed[attempt.pk] = attempt.task_id
         frames.append(assignment(attempt))
     return News(tuple(frames))
+
+
+WISHES = ("paused", "restart_asked_at", "restart_of", "restart_now")
+
+
+def desired_of(row: Sequence[Any]) -> messages.AgentDesired:
+    """What the operator wants of the agent, from its `WISHES`."""
+    paused, asked_at, process, now = row
+    return messages.AgentDesired(drain=bool(paused) or asked_at is not None, restart=process, now=bool(now))
 
 
 def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
@@ -70,7 +83,7 @@ def _standing(agent: int, token: int) -> QuerySet[Agent, Any]:
     live = Exists(Token.objects.live().filter(pk=token))
     held = FilteredRelation("attempts", condition=Q(attempts__ended_at__isnull=True))
     present = Agent.objects.filter(pk=agent, retired_at__isnull=True).order_by()
-    return present.annotate(live=live, held=held).values_list("live", "connection", "held__pk")
+    return present.annotate(live=live, held=held).values_list("live", "connection", "held__pk", *WISHES)
 
 
 def _to_tell(attempt: int) -> QuerySet[Attempt]:

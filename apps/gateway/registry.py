@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from apps.gateway.outbound import Told
+
 
 class Socket(NamedTuple):
-    """`look` makes it look for news; `token` is the id of the one it came in with."""
+    """`look` makes it look for news; `token` is the id of the one it came in with; `told` is what it knows."""
 
     look: Callable[[], Awaitable[None]]
     token: int
+    told: Told
 
 
 LIVE: dict[str, Socket] = {}

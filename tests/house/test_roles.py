@@ -56,6 +56,8 @@ API: Mapping[str, Mapping[str, str]] = {
     "GET api/agents/<slug:name>": READ,
     "POST api/agents/<slug:name>/pause": WRITE,
     "POST api/agents/<slug:name>/resume": WRITE,
+    "POST api/agents/<slug:name>/restart": WRITE,
+    "DELETE api/agents/<slug:name>/restart": WRITE,
     "POST api/agents/<slug:name>/retire": WRITE,
     "POST api/agents/enrolment-codes": WRITE,
     "GET api/endpoints": READ,
