@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sidecar import config
+from sidecar.daemon import RESTART
 from tests.hub import ROOT, Hub
 
 
@@ -20,6 +22,9 @@ class Sidecar:
 
     `prefix` goes before its commands, such as `ip netns exec NAME`.
     """
+
+    words: Sequence[str] = ()
+    """What `run` is told besides."""
 
     def __init__(self, hub: Hub, name: str, root: Path, *, prefix: Sequence[str] = ()) -> None:
         self.hub = hub
@@ -56,7 +61,7 @@ class Sidecar:
     def start(self) -> Sidecar:
         with (self.root / "run.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command("run"), env=self.env, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                self._command("run", *self.words), env=self.env, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
         return self
 
@@ -91,12 +96,27 @@ class Sidecar:
         return file.read_text(errors="replace")[-6_000:] if file.exists() else ""
 
 
+class Supervised(Sidecar):
+    """The daemon has a supervisor, which starts the next process when one asks for that, as systemd does."""
+
+    words = ("--supervised",)
+
+    def start(self) -> Sidecar:
+        super().start()
+        threading.Thread(target=self._supervise, daemon=True).start()
+        return self
+
+    def _supervise(self) -> None:
+        while self.process is not None and self.process.wait() == RESTART:
+            super().start()
+
+
 @contextlib.contextmanager
 def sidecars(
-    hub: Hub, base: Path, *names: str, prefixes: Sequence[Sequence[str]] = ((), ())
+    hub: Hub, base: Path, *names: str, prefixes: Sequence[Sequence[str]] = ((), ()), kind: type[Sidecar] = Sidecar
 ) -> Iterator[list[Sidecar]]:
     """Joined and running sidecars until the block ends."""
-    crew = [Sidecar(hub, name, base / name, prefix=prefix) for name, prefix in zip(names, prefixes, strict=True)]
+    crew = [kind(hub, name, base / name, prefix=prefix) for name, prefix in zip(names, prefixes, strict=True)]
     try:
         with ThreadPoolExecutor(len(crew)) as pool:
             for one in crew:
