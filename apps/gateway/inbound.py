@@ -24,6 +24,8 @@ from sidecar.wire import VERSION, messages, nouns
 
 logger = structlog.get_logger(__name__)
 
+FAR = 4_102_444_800_000
+"""The year 2100, in milliseconds: no machine's clock takes us beyond what can be stored."""
 Frames = Sequence[messages.Frame]
 
 
@@ -200,9 +202,6 @@ def _facts_of(call: nouns.ModelCall) -> dict[str, Any]:
     at = datetime.fromtimestamp(min(call.at, FAR) / 1000, UTC)
     return {**call.model_dump(exclude={"at", "call", "model"}), "call_id": call.call, "started_at": at}
 
-
-FAR = 4_102_444_800_000
-"""The year 2100, in milliseconds: no machine's clock takes us beyond what can be stored."""
 
 _VERBS: dict[type[messages.Frame], Callable[[Fence, Any], Outcome | None]] = {
     messages.TaskAccepted: _accepted,
