@@ -15,10 +15,10 @@ from apps.dashboard.paging import page_of
 from apps.dashboard.task_form import CHECKS, CheckForm, TaskFilter, TaskForm
 from apps.events.models import Event
 from apps.events.refused import Invalid, Refused
-from apps.tasks import actions, roster
-from apps.tasks.lifecycle import HELD, TaskStatus
-from apps.tasks.matching import explain
+from apps.tasks import actions
+from apps.tasks.lifecycle import TaskStatus
 from apps.tasks.models import Attempt, Dependency, Task, Work
+from apps.tasks.waiting import why
 
 HISTORY_SHOWN = 100
 STEPS_SHOWN = 400
@@ -80,7 +80,7 @@ def task_page(request: HttpRequest, pk: int, refused: Refused | None = None) -> 
         "decision": next((attempt.decision for attempt in attempts if attempt.decision), None),
         "steps": recent_steps(attempts[0]) if attempts else [],
         "live": bool(attempts) and attempts[0].ended_at is None,
-        "waits": why_it_waits(found, before),
+        "waits": "" if found.status == TaskStatus.BLOCKED else why(found),  # the attempt says why it is blocked
         "before": before,
         "after": list(after[:20]),
         "history": list(_history(found)),
@@ -117,29 +117,3 @@ def recent_steps(attempt: Attempt) -> list[dict[str, Any]]:
     batches = list(attempt.progress.order_by("-seq").values_list("steps", flat=True)[:BATCHES_READ])
     steps = [step for batch in reversed(batches) for step in batch]
     return steps[-STEPS_SHOWN:]
-
-
-def why_it_waits(task: Task, before: list[Dependency]) -> str:
-    """One sentence for a task that is not running yet; nothing for any other."""
-    if task.status in HELD or task.is_final:
-        return ""
-    if task.status == TaskStatus.WAITING:
-        missing = [f"#{link.prerequisite_id}" for link in before if link.prerequisite.status != TaskStatus.COMPLETED]
-        lost = " It never will be, unless you act." if task.stranded else ""
-        return f"It waits for {', '.join(missing)} to be completed.{lost}"
-    if task.demand_id is None:
-        return "An attempt failed; it rests for a moment before the next one."
-    if task.repo is not None and task.repo.paused:
-        return f"The repository {task.repo.slug} is paused."
-    connected = {worker.id: worker for worker in roster.connected_workers()}
-    return f"{explain(roster.need_of(task), connected)} {_room(task)}".strip()
-
-
-def _room(task: Task) -> str:
-    """What the limit of its repository has to do with it, if anything."""
-    if task.repo is None or task.repo.max_running is None:
-        return ""
-    running = Attempt.objects.open().filter(repo=task.repo).count()
-    if running < task.repo.max_running:
-        return ""
-    return f"The repository {task.repo.slug} lets {task.repo.max_running} run at once, and as many do."

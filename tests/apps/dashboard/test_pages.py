@@ -1,5 +1,7 @@
 """Who sees pages, what they do with strange content, and what they cost."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -218,6 +220,26 @@ def test_a_name_that_cannot_be_used_is_refused_beside_the_form(page):
 
     assert 400 == response.status_code
     assert 'class="refusal"' in response.content.decode()
+
+
+def test_the_page_of_a_task_gives_the_reason_that_rest_gives_and_says_once_why_it_is_blocked(page):
+    alone = cast.queued_task()
+    behind = cast.queued_task(depends_on=[alone.pk])
+    paused = cast.queued_task(repo=cast.repo("shop", paused=True))
+
+    def shown(task):
+        found = re.search(r'id="waits"><span>(.*?)</span>', page.get(f"/tasks/{task.pk}").content.decode())
+        return found and found[1]
+
+    reasons = [shown(task) for task in (alone, behind, paused)]
+    cast.agent("ada")
+    attempts.block(cast.fence(cast.working(alone)), "waits for a licence")
+    blocked = page.get(f"/tasks/{alone.pk}").content.decode()
+
+    waits = f"Waits for #{alone.pk} (queued)."
+    assert ["No agent is connected.", waits, "The repository shop is paused."] == reasons
+    assert shown(alone) is None
+    assert "Blocked: waits for a licence" in blocked
 
 
 def test_pausing_an_agent_and_back(page):

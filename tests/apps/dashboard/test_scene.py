@@ -24,7 +24,7 @@ def test_every_state_has_a_page_that_says_so(scene, page):
     for key, says in {
         "rounding": "completed",
         "dead": "dead letter",
-        "stranded": "It never will be, unless you act.",
+        "stranded": "One of them will not be completed by itself",
         "running": "bench: 40.3 ms -&gt; 19.8 ms per start",
         "weights": "pull request !",
         "Print labels in A6": "No connected agent fits",

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.agents import presence
 from apps.agents.models import Agent
-from apps.dashboard.tasks import why_it_waits
 from apps.endpoints.models import TIERS, RoutingRule
 from apps.endpoints.rules import change
 from apps.events import hints
@@ -65,10 +64,9 @@ def reroutes(task: Task) -> list[tuple[list[str], str]]:
     return [(event.data["grades"], event.data["reason"]) for event in told]
 
 
-def both_say(task: Task, sentence: str) -> None:
-    """REST and the task's page give this reason."""
-    found = cast.fresh(task)
-    assert (sentence, sentence) == (why(found), why_it_waits(found, []))
+def says(task: Task, sentence: str) -> None:
+    """This is the reason that REST and the task's page give."""
+    assert sentence == why(cast.fresh(task))
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -77,14 +75,14 @@ def both_say(task: Task, sentence: str) -> None:
 @in_database
 def test_a_task_in_words_says_what_it_waits_for() -> None:
     task = words()
-    both_say(task, "No agent is connected.")
+    says(task, "No agent is connected.")
 
     cast.agent("shells")
-    both_say(task, "No connected agent fits: shells offers no local model.")
+    says(task, "No connected agent fits: shells offers no local model.")
 
     cast.agent("ada", offers=[LOCAL])
     cast.assigned(words(lane=0))
-    both_say(task, "Every agent that fits is busy.")
+    says(task, "Every agent that fits is busy.")
 
 
 @in_database
@@ -190,7 +188,7 @@ def test_every_grade_gets_its_turn_and_the_end_of_the_chain_is_the_end() -> None
         (["local", "house", "claude"], "no machine offers local or house"),
     ] == reroutes(task)
     assert not sweep()
-    both_say(task, "No agent is connected.")
+    says(task, "No agent is connected.")
 
 
 @in_database
@@ -476,9 +474,9 @@ def test_without_the_stronger_model_the_weaker_one_tries_again_after_the_wait() 
     cast.working(task)
     fail(task)
     cast.rest(task)
-    both_say_nobody = f"No connected agent fits: {ada.name} offers no claude model."
+    nobody = f"No connected agent fits: {ada.name} offers no claude model."
     assert 0 == sweep().widened
-    both_say(task, both_say_nobody)
+    says(task, nobody)
 
     pass_by(WAIT)
     done = sweep()
