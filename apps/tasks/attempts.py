@@ -326,8 +326,9 @@ def _task(fence: Fence, query: PreparedObjects[Task] = _TASK) -> Task:
 def _after(task: Task, fence: Fence, outcome: Outcome, error: str, *, blame: str = "") -> None:
     """Queue the task again or bury it, as its tally allows; in the transaction that ended the attempt."""
     tally = retry.Tally(task.failures, task.max_attempts, task.reclaims, settings.MAX_RECLAIMS)
-    backoff = settings.MODEL_PAUSE * 2 if blame == "infrastructure" else settings.RETRY_BACKOFF
-    then = retry.after(outcome, tally, backoff=backoff, longest=settings.RETRY_BACKOFF_MAX)
+    pause = settings.MODEL_PAUSE if blame == "infrastructure" else None
+    longest = settings.RETRY_BACKOFF_MAX
+    then = retry.after(outcome, tally, backoff=settings.RETRY_BACKOFF, longest=longest, pause=pause)
     counts: dict[str, Any] = {"failures": then.failures, "reclaims": then.reclaims, "last_error": error[:10_000]}
     counts |= fallback.after_failure(task, fence.attempt, outcome)
     facts: dict[str, Any] = {"attempt": fence.attempt, "outcome": outcome.value, "error": error[:500]}

@@ -29,11 +29,14 @@ class Next:
     reason: str = ""
 
 
-def after(outcome: Outcome, tally: Tally, *, backoff: timedelta, longest: timedelta) -> Next:
-    """Failures and reclaims each have a limit of their own; a release costs nothing but a short wait."""
+def after(
+    outcome: Outcome, tally: Tally, *, backoff: timedelta, longest: timedelta, pause: timedelta | None = None
+) -> Next:
+    """Failures and reclaims each have a limit of their own; a release costs nothing but a short wait, or `pause`."""
     failures, reclaims = tally.failures, tally.reclaims
     if outcome is Outcome.RELEASED:
-        return Next(False, min(backoff, longest) / 2, failures, reclaims)
+        wait = min(backoff, longest) / 2 if pause is None else min(pause, longest)
+        return Next(False, wait, failures, reclaims)
     if outcome is Outcome.RECLAIMED:
         reclaims += 1
         return Next(reclaims > tally.max_reclaims, timedelta(0), failures, reclaims, "reclaimed too often")

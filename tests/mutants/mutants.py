@@ -120,8 +120,8 @@ MUTANTS = (
     _in(
         "retry",
         "a release costs an attempt",
-        "min(backoff, longest) / 2, failures, reclaims)",
-        "min(backoff, longest) / 2, failures + 1, reclaims)",
+        "Next(False, wait, failures, reclaims)",
+        "Next(False, wait, failures + 1, reclaims)",
         "test_decisions.py",
         "test_attempts.py::test_a_released_attempt_is_no_failure",
     ),

@@ -44,6 +44,14 @@ def test_what_becomes_of_a_task_that_may_fail_three_times_and_be_reclaimed_five_
     assert (bury, timedelta(seconds=seconds), then) == (found.bury, found.wait, (found.failures, found.reclaims))
 
 
+@pytest.mark.parametrize(("pause", "wait"), [(None, 5), (0, 0), (30, 30), (600, 600), (900, 600)])
+def test_what_is_released_rests_for_half_a_backoff_or_for_the_pause_that_is_given(pause: int | None, wait: int) -> None:
+    given = None if pause is None else timedelta(seconds=pause)
+    found = after(O.RELEASED, Tally(2, 3, 5, 5), backoff=S10, longest=S600, pause=given)
+
+    assert (False, timedelta(seconds=wait), 2, 5) == (found.bury, found.wait, found.failures, found.reclaims)
+
+
 def test_the_wait_doubles_up_to_the_longest_and_never_overflows() -> None:
     def wait(failures: int) -> Next:
         return after(O.FAILED, Tally(failures, 10_000, 0, 5), backoff=S10, longest=S600)
