@@ -56,6 +56,31 @@ def test_what_a_person_has_open_or_typed_survives_a_live_change(hub: Hub, page):
     expect(page.locator("#list")).not_to_contain_text("paused")
 
 
+def test_a_restart_is_asked_for_only_when_the_person_confirms_and_is_taken_back(hub: Hub, page):
+    hub.agents("dora")
+    page.goto(f"{hub.url}/agents")
+    watching(page)
+    row = page.locator("#list li", has_text="dora")
+    asked = []
+
+    def think_again(dialog):
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", think_again)
+    row.get_by_role("button", name="Restart").click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    before = hub.get("/api/agents/dora")["restart"]
+    row.get_by_role("button", name="Restart").click()
+
+    expect(row).to_contain_text("tester wants a restart, just now. It is told as soon as it is connected.")
+    row.get_by_role("button", name="Do not restart").click()
+    expect(row).not_to_contain_text("wants a restart")
+    assert before is None
+    assert ["Restart the sidecar of dora? It gets no new work until a new process has come."] == asked
+    assert [] == page.wrong
+
+
 def test_an_enrolment_code_stays_while_the_page_changes(hub: Hub, page):
     page.goto(f"{hub.url}/agents")
     page.get_by_role("button", name="Make an enrolment code").click()

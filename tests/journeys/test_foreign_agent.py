@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from tests.journey import events
 
 pytestmark = [pytest.mark.redis, pytest.mark.journey, pytest.mark.timeout(240)]
 CHECK = {"type": "command_succeeds", "target": "true"}
+_count = itertools.count(1)
 
 
 @pytest.fixture
 def stranger(hub: Hub, tmp_path: Path) -> Iterator[str]:
     """Run as its first lines say, from a directory where nothing of AgentCom can be imported; its name."""
-    name = "stranger"
+    name = f"stranger-{next(_count)}"
     (secret,) = hub.agents(name)
     env = {
         "PATH": os.environ["PATH"],
@@ -61,3 +63,15 @@ def test_it_completes_tasks_before_and_after_the_death_of_the_hub(hub: Hub, stra
 
     assert [[(stranger, "succeeded")]] * 3 == [done_by(hub, task) for task in after]
     await_idle(hub, stranger)
+
+
+def test_a_wish_that_it_does_not_know_does_it_no_harm_and_can_be_taken_back(hub: Hub, stranger: str) -> None:
+    wished = hub.post(f"/api/agents/{stranger}/restart")
+    task = hub.submit(title="meanwhile")
+    eventually(lambda: hub.task(task)["waits"], what="a reason to wait")
+    pending = hub.get(f"/api/agents/{stranger}")
+    hub.call("DELETE", f"/api/agents/{stranger}/restart")
+
+    assert [(stranger, "succeeded")] == done_by(hub, task)
+    assert wished["restart"] == pending["restart"] is not None
+    assert (True, "idle") == (pending["online"], pending["state"])

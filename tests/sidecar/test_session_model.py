@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.effects import Forget, Keep, KeepReport, Send, Start, Stop
+from sidecar.effects import Forget, Keep, KeepReport, Restart, Send, Start, Stop
 from sidecar.session import Session
 from sidecar.wire import VERSION, messages
 from sidecar.wire.nouns import Brief, Error, Identity, Result, Step, Verdict
@@ -53,7 +53,17 @@ class Hub(RuleBasedStateMachine):
         self.renewed_at: dict[int, float] = {}  # attempt -> the latest moment from which its lease is known to run
         self.beats: dict[str, float] = {}
         self.hello_at = 0.0
-        self.session = Session(messages.Hello(version=VERSION), margin=MARGIN)
+        self.processes = 1
+        self.wish = messages.AgentDesired()  # as it was told last
+        self.restarting = False
+        self.session = Session(self.hello(), margin=MARGIN)
+
+    @property
+    def process(self):
+        return f"process-{self.processes}"
+
+    def hello(self):
+        return messages.Hello(version=VERSION, process=self.process)
 
     # --- carrying effects out, with the rules that must hold ---------------------------------------------------------
 
@@ -73,6 +83,10 @@ class Hub(RuleBasedStateMachine):
                 case Stop():
                     assert effect.attempt == self.running
                     self.stopping = True
+                case Restart():
+                    assert self.wish.restart == self.process, "a restart that nobody wants of this process"
+                    assert self.wish.now or self.session.resting, "a restart in the middle of the work"
+                    self.restarting = True
                 case Send():
                     self.check_sent(effect.frame)
                     self.sent.append(effect.frame)
@@ -154,6 +168,7 @@ class Hub(RuleBasedStateMachine):
                 self.told.add(held.attempt)
                 self.renewed_at[held.attempt] = max(self.renewed_at[held.attempt], self.hello_at)
             verdicts.append(Verdict(task=held.task, attempt=held.attempt, verdict="continue" if good else "drop"))
+        self.wish = messages.AgentDesired()
         self.hear(
             messages.Welcome(
                 version=VERSION,
@@ -165,6 +180,13 @@ class Hub(RuleBasedStateMachine):
             )
         )
         self.push()
+
+    @precondition(lambda self: self.connected and self.session.welcomed)
+    @rule(named=st.sampled_from(["this", "an earlier", ""]), now=st.booleans())
+    def want(self, named, now):
+        process = {"this": self.process, "an earlier": f"process-{self.processes - 1}", "": ""}[named]
+        self.wish = messages.AgentDesired(drain=bool(process), restart=process, now=now)
+        self.hear(self.wish)
 
     def acknowledge(self, frame):
         renewed = [held.attempt for held in frame.holding if held.attempt == self.open]
@@ -212,6 +234,17 @@ class Hub(RuleBasedStateMachine):
     def wait(self, seconds):
         self.now += seconds
         self.do(self.session.tick(self.now))
+        if self.restarting:
+            self.depart()
+
+    def depart(self):
+        """What the daemon does then: it stops what still runs, and a new process follows."""
+        self.do(self.session.hand_back())
+        if self.running is not None:
+            self.work_ends(in_time=False)
+        lost = [kept for kept in self.disk.values() if isinstance(kept, messages.TaskAssign)]
+        assert not lost, "a restart in order loses no work"
+        self.restart()
 
     @precondition(lambda self: self.running is not None)
     @rule()
@@ -229,7 +262,8 @@ class Hub(RuleBasedStateMachine):
     @rule()
     def restart(self):
         """The process dies with all it started; the next one has what is on disk."""
-        self.connected = False
+        self.connected = self.restarting = False
+        self.processes += 1
         self.sent.clear()
         self.running = None
         for attempt, kept in list(self.disk.items()):
@@ -237,7 +271,7 @@ class Hub(RuleBasedStateMachine):
                 error = Error(code="sidecar_restarted")
                 self.disk[attempt] = messages.TaskReleased(task=attempt, attempt=attempt, error=error)
         owed = [kept for _, kept in sorted(self.disk.items())]
-        self.session = Session(messages.Hello(version=VERSION), margin=MARGIN, undelivered=owed)
+        self.session = Session(self.hello(), margin=MARGIN, undelivered=owed)
 
     # --- what holds at every moment -----------------------------------------------------------------------------------
 
@@ -260,9 +294,9 @@ class Hub(RuleBasedStateMachine):
 
     def teardown(self):
         """Left alone with a hub that answers, everything settles."""
-        if not self.connected:
-            self.connect()
         for _ in range(12):
+            if not self.connected:
+                self.connect()
             self.listen_to_all()
             if self.running is not None:
                 self.work_ends(in_time=True)

@@ -239,3 +239,27 @@ async def test_heartbeats_keep_the_lease(hub: Hub, token: str) -> None:
             await asyncio.sleep(0.5)
 
         assert "working" == (await asyncio.to_thread(hub.task, pk))["status"]
+
+
+async def test_what_the_operator_wants_is_told_at_once_on_connecting_and_although_the_hint_was_lost(
+    hub: Hub, token: str
+) -> None:
+    async with wire(hub.url, token) as ada:
+        name = (await ada.hello(process="one")).agent
+        await asyncio.to_thread(hub.post, f"/api/agents/{name}/restart", {"now": True})
+        live = await ada.hear(messages.AgentDesired)
+    async with wire(hub.url, token) as ada:
+        await ada.hello(process="one")
+        again = await ada.hear(messages.AgentDesired)
+        silently = (
+            f"from apps.agents.models import Agent; Agent.objects.filter(name={name!r}).update(restart_now=False)"
+        )
+        await asyncio.to_thread(hub.shell, f"{silently}; print(1)")
+        found = await ada.hear(messages.AgentDesired, within=40)
+    async with wire(hub.url, token) as ada:
+        await ada.hello(process="two")
+        shown = await asyncio.to_thread(hub.get, f"/api/agents/{name}")
+
+    wanted = messages.AgentDesired(drain=True, restart="one", now=True)
+    assert [wanted, wanted, wanted.model_copy(update={"now": False})] == [live, again, found]
+    assert ("two", None) == (shown["process"], shown["restart"])
