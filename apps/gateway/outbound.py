@@ -29,7 +29,7 @@ PREVIOUS = 3
 
 @dataclass
 class Told:
-    """What this connection has been told: open attempts by id with their task, the endpoints, what the operator wants."""
+    """What a connection has been told: open attempts by id with their task, the endpoints, what the operator wants."""
 
     pushed: dict[int, int] = field(default_factory=dict)
     endpoints: messages.EndpointsKnown = field(default_factory=messages.EndpointsKnown)
