@@ -19,7 +19,7 @@ from sidecar.sandbox.policy import MIB, Limits, Overflow
 
 _ENTRY_BYTES = 512  # of its name and what the file system knows of it, so that empty files count as well
 _FASTEST = 4096 * MIB  # a second: no disk is expected to take more
-_PAUSES = (0.01, 0.5)
+_PAUSES = (0.01, 0.1)
 _SHARE = 16  # the part of a tree's limit that may be written before it is measured again
 _FLOOR_SHARE = 20  # of a small file system: the most that is kept free of it
 _NODES_SHARE = 100

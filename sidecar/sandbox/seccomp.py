@@ -3,7 +3,8 @@
 The filter denies (EPERM) new namespaces, mounts, keyrings, bpf, perf, io_uring, userfaultfd, setuid bits and the like,
 and every socket family but local, IPv4, IPv6 and netlink: vsock, for one, is in no network namespace and would reach
 the host of a virtual machine. `clone3` hides its flags behind a pointer, so it is said to be missing (ENOSYS), which
-every libc understands.
+every libc understands. So is `fallocate` said to be unsupported, as it is by many file systems: in no time it takes the
+whole disk, faster than anybody can look, while what is written takes as long as the disk does.
 
 A command that shares this machine's network has no local sockets either: abstract ones belong to the network and not to
 the file system, so they would lead to every service of the machine that listens on one. Pairs of sockets still work.
@@ -37,6 +38,7 @@ class _Machine:
     clone: int
     unshare: int
     socket: int
+    fallocate: int
     chmods: tuple[tuple[int, int], ...]  # call, which argument is the mode
     denied: tuple[int, ...]
     foreign_from: int | None = None  # x32 calls share the machine's mark
@@ -48,6 +50,7 @@ _MACHINES = {
         clone=56,
         unshare=272,
         socket=41,
+        fallocate=285,
         chmods=((90, 1), (91, 1), (268, 2), (_FCHMODAT2, 2)),
         # acct add_key bpf chroot clock_settime delete_module finit_module init_module ioperm iopl kexec_file_load
         # kexec_load keyctl mount open_by_handle_at perf_event_open pivot_root quotactl reboot request_key setns
@@ -63,6 +66,7 @@ _MACHINES = {
         clone=220,
         unshare=97,
         socket=198,
+        fallocate=47,
         chmods=((52, 1), (53, 2), (_FCHMODAT2, 2)),
         # the same without ioperm and iopl, which this machine does not have
         denied=(
@@ -92,6 +96,7 @@ def _instructions(machine: _Machine, families: tuple[int, ...]) -> list[bytes]:
     for number in (*machine.denied, *news, _MOUNT_SETATTR):
         lines += _when(number, [_deny(errno.EPERM)])
     lines += _when(_CLONE3, [_deny(errno.ENOSYS)])
+    lines += _when(machine.fallocate, [_deny(errno.EOPNOTSUPP)])
     lines += _when(machine.clone, _if_bits(0, _NAMESPACES))
     lines += _when(machine.unshare, _if_bits(0, _NAMESPACES | _NEW_TIME))
     for number, argument in machine.chmods:

@@ -205,6 +205,17 @@ async def test_system_calls_for_attacks_are_refused(tree):
     assert dict.fromkeys(calls, errno.EPERM) == json.loads(said)
 
 
+@pytest.mark.skipif(seccomp.program() is None, reason="no system call filter for this machine")
+async def test_the_disk_is_taken_by_writing_and_not_in_one_call(tree):
+    code = "import os; os.posix_fallocate(os.open('written', os.O_CREAT | os.O_RDWR), 0, 1 << 20)"
+
+    outcome = await run(f'fallocate -l 1M at-once; python3 -c "{code}"', tree=tree)
+
+    assert (0, True) == (outcome.exit_code, "fallocate failed: Operation not supported" in outcome.output)
+    assert 0 == (tree / "at-once").stat().st_blocks
+    assert 2**20 <= (tree / "written").stat().st_blocks * 512
+
+
 async def test_no_namespace_of_its_own_and_no_mount(tree):
     script = """
     unshare -Ur true && echo user namespace
