@@ -98,13 +98,27 @@ def _tries(marker: Path) -> int:
         return 0
 
 
-async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvaged:
+async def shrink(workspace: Workspace) -> None:
+    """Remove at once what a salvage would not save: the hub may be away for long, and the disk is wanted.
+
+    Raises GitFailed, NotAWork, OSError.
+    """
+    await _make_recordable(workspace)
+    for path in await workspace.ignored_paths():
+        await asyncio.to_thread(discard, workspace.tree / path)
+
+
+async def _make_recordable(workspace: Workspace) -> None:
     found = await asyncio.to_thread(survey, workspace.tree)
     found = found.without(await workspace.ignored(found))
     await asyncio.to_thread(disarm, workspace.tree, found)
     await asyncio.to_thread(_leave_out_the_large, workspace, found.large)
     if found.size > MOST_BYTES:
         await asyncio.to_thread(_leave_out_the_rest, workspace.tree, await workspace.changed())
+
+
+async def _push(workspace: Workspace, remote: Remote, author: Author) -> Salvaged:
+    await _make_recordable(workspace)
     tree = await _recorded(workspace)
     if tree == workspace.base_tree:
         return Salvaged()

@@ -26,8 +26,9 @@ from sidecar.executors.base import StepKind
 from sidecar.git import BadName, GitFailed, Remote
 from sidecar.patience import patiently
 from sidecar.publish import NoChange, NotPublished, Pushed
-from sidecar.salvage import pending, salvage
+from sidecar.salvage import pending, salvage, shrink
 from sidecar.sandbox import BadPolicy, Unavailable
+from sidecar.tree import NotAWork
 from sidecar.verify import in_words, verify, what_failed
 from sidecar.wire.messages import TaskAssign, TaskCompleted, TaskFailed, TaskReleased, Terminal
 from sidecar.wire.nouns import CheckResult, CheckStatus, DiffStat, Error, Previous, Report, Result, Step
@@ -381,6 +382,11 @@ class Attempt:
                 await asyncio.to_thread(discard, self._directory)
             except OSError:  # the report matters more than the room it leaves; salvage tries again
                 logger.exception("cannot clear an attempt away", attempt=self._assign.attempt)
+        elif self._workspace is not None and self._sandbox.exceeded(self._workspace.tree):
+            try:
+                await shrink(self._workspace)
+            except (GitFailed, NotAWork, OSError):  # then it goes when it is salvaged
+                logger.exception("cannot make an attempt smaller", attempt=self._assign.attempt)
 
     # --- smaller parts ----------------------------------------------------------------------------------------------
 

@@ -149,6 +149,12 @@ class Workspace:
         paths = {Path(os.fsdecode(name)) for name in names.split(b"\0") if name}
         return await asyncio.to_thread(lambda: [(_size(self.tree / path), path) for path in paths])
 
+    async def ignored_paths(self) -> list[Path]:
+        """Files that `.gitignore` keeps out of the work, and directories with nothing else in them."""
+        command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        names = (await self.git.run(*command, most=_NAMES_BYTES)).split(b"\0")[:-1]
+        return [path for name in names if (path := Path(os.fsdecode(name))) != Path()]
+
     def record_unconverted(self) -> None:
         """From now on record every file byte for byte, whatever attributes in the tree say of it."""
         info = self.directory / "git" / "info"

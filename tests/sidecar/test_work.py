@@ -282,6 +282,21 @@ async def test_a_task_that_fills_the_disk_ends_by_name_and_is_saved_without_what
     assert len([name for name in saved if name.startswith("fill")]) in {2, 3}  # the one that was cut off may be small
 
 
+async def test_what_is_not_to_be_saved_of_a_full_disk_goes_before_the_hub_is_asked(small, hub, monkeypatch):
+    monkeypatch.setattr(salvaging, "MOST_BYTES", 3 * 2**20)
+
+    await do(small, assign(f"mkdir -p a/build; echo build/ > .gitignore; echo 2 > value.txt; cd a/build; {FILL}"))
+    tree = small.root / "attempts" / "1" / "tree"
+    left = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
+
+    assert [".gitignore", "value.txt"] == [name for name in left if name != "a"]
+
+    await do(small, assign(FILL, attempt=2))
+
+    tree = small.root / "attempts" / "2" / "tree"
+    assert sum(path.stat().st_size for path in tree.iterdir()) < 4 * 2**20
+
+
 async def test_a_room_that_is_filled_ends_by_name_and_is_cleared_away(small):
     report, _ = await do(small, assign(FILL, repo=False))
 
