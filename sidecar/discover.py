@@ -168,15 +168,15 @@ def _dialects(shown: Shown) -> list[Dialect]:
 def _in_words(found: Probed, thinker: Thinker) -> str:
     score = found.scores[-1]
     return (
-        f"{score.dialect} calls, {score.passed} of {score.trials} right, context {thinker.context} "
-        f"(measured to {found.context_measured}), {found.tokens_per_second:g} tokens/s"
+        f"{score.dialect} calls, context {thinker.context} (measured to {found.context_measured}), "
+        f"{found.tokens_per_second:g} tokens/s, {score.in_words()}"
     )
 
 
 async def claude(say: Say, *, environment: Mapping[str, str] = os.environ) -> list[Thinker]:
     """Claude, if its key is in the environment and the model named there (or the usual one) passes its trial.
 
-    The trial is a few short calls that cost about a cent; it is not in any hub's ledger, for there is none yet.
+    The trial is twelve short calls that cost a few cents; they are in no hub's ledger, for there is none yet.
     """
     key = environment.get("ANTHROPIC_API_KEY", "").strip()
     if not key:
@@ -185,7 +185,7 @@ async def claude(say: Say, *, environment: Mapping[str, str] = os.environ) -> li
     name = environment.get("AGENTCOM_CLAUDE_MODEL", "").strip() or CLAUDE_MODEL
     thinker = Thinker(executor="claude", model=name, url=url, grade="claude", context=CLAUDE_CONTEXT, key=key)
     model = Claude(model=name, api_key=key, base_url=url, context=CLAUDE_CONTEXT)
-    say(f"claude: a key is in the environment; trying {name}, which costs about a cent")
+    say(f"claude: a key is in the environment; trying {name}, which costs a few cents")
     try:
         found = await probe(model, [Native()], fill=False)
     except ModelFault as fault:
@@ -196,7 +196,7 @@ async def claude(say: Say, *, environment: Mapping[str, str] = os.environ) -> li
     if not found.dialect:
         say(f"  {name}: not offered. {found.reason}")
         return []
-    say(f"  {name}: {found.scores[-1].passed} of {found.scores[-1].trials} right, {found.tokens_per_second:g} tokens/s")
+    say(f"  {name}: {found.tokens_per_second:g} tokens/s, {found.scores[-1].in_words()}")
     return [thinker.model_copy(update={"tokens_per_second": found.tokens_per_second})]
 
 

@@ -1,76 +1,38 @@
 """The part of a model, played honestly: it looks, edits, runs the tests, reads why they fail, mends it, and finishes.
 
-It knows the demonstration's own tasks and the trial of the sidecar, and says so of everything else. It has no way to
-the tree but the real tools: what it edits is what it was shown, and it stops because the tests passed.
+It knows the demonstration's own tasks and the trial of the sidecar (`trial`), and says so of everything else. It has no
+way to the tree but the real tools: what it edits is what it was shown, and it stops because the tests passed.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
+from apps.demo import trial
+from apps.demo.acting import Act, Acting, Seen, next_act, seen_in, text_of
 from apps.demo.ollama import Answer, Asked
 
-Seen = Mapping[str, Any]
-Acting = Generator["Act", Seen, str]
-"""Yields what to do next and is sent what came of it; returns what it says in the end."""
-ASKED_FOR = re.compile(r"^Call (\w+) with these arguments: (\{.*\})$", re.MULTILINE)
-THE_WORD = re.compile(r"The word is (\w+)\.")
 COMMAND = re.compile(r"^- (?:the tests: )?`(.+)`$", re.MULTILINE)
-NUMBERED = re.compile(r"^\d+\t")
 STRANGER = (
     "I am no model, only a player of the demonstration's own tasks, and this is none of them. "
     "Join a machine with an Ollama, and a real model will do it."
 )
 
 
-@dataclass(frozen=True)
-class Act:
-    """One call, and the words that go before it."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    words: str = ""
-
-
 def play(asked: Asked) -> Answer:
     """The next answer in the talk that `asked` holds; the whole of it is gone through anew each time."""
     first = next(str(message["content"]) for message in asked.messages if message["role"] == "user")
-    if wanted := ASKED_FOR.findall(first):
-        return _answer([Act(name, json.loads(arguments)) for name, arguments in wanted])
-    if found := THE_WORD.search(first):
-        return _answer([Act("finish_task", {"summary": found[1]})])
-    observed = [_parsed(message["content"]) for message in asked.messages if message["role"] == "tool"]
-    if "the word that is in it" in first:
-        return _answer([Act("finish_task", {"summary": str(observed[-1].get("text", "")).split(" ")[-1]})])
+    observed = seen_in(asked.messages)
+    if acts := trial.passed(first, observed):
+        return _answer(acts)
     part = next((part for title, part in PARTS.items() if title in first), stranger)
-    return _answer([_next(part(first), observed)])
-
-
-def _next(acting: Acting, observed: Sequence[Seen]) -> Act:
-    try:
-        act = next(acting)
-        for seen in observed:
-            act = acting.send(seen)
-    except StopIteration as over:
-        return Act("finish_task", {"summary": str(over.value)})
-    return act
+    return _answer([next_act(part(first), observed)])
 
 
 def _answer(acts: Sequence[Act]) -> Answer:
     text = " ".join(act.words for act in acts if act.words)
     return Answer(text=text, calls=[{"name": act.tool, "arguments": dict(act.arguments)} for act in acts], pause=0.01)
-
-
-def _parsed(content: str) -> Seen:
-    try:
-        found = json.loads(content)
-    except ValueError:  # shortened to a line
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 # --- the tasks of the demonstration -----------------------------------------------------------------------------------
@@ -97,7 +59,7 @@ def apostrophes(task: str) -> Acting:
 def sentences(task: str) -> Acting:
     """A new function with tests of its own; the first idea miscounts, and its test says so."""
     seen = yield Act("read_file", {"path": "textkit/counting.py"}, "How does its neighbour count words?")
-    last = _text(seen).rstrip().splitlines()[-1]
+    last = text_of(seen).rstrip().splitlines()[-1]
     added = (
         f'{last}\n\n\ndef count_sentences(text):\n    """How many sentences `text` has."""\n'
         '    return len(re.findall(r"[.!?]", text))'
@@ -166,7 +128,7 @@ def _unmark(task: str, output: str) -> Generator[Act, Seen, Seen]:
     test, module = re.findall(r"UNEXPECTED SUCCESS: (\w+) \(([\w.]+?)\.[A-Z]", output)[0]
     path = f"{module.replace('.', '/')}.py"
     seen = yield Act("read_file", {"path": path}, "A test that was expected to fail passes now; its mark has to go.")
-    lines = _text(seen).split("\n")
+    lines = text_of(seen).split("\n")
     place = next(number for number, line in enumerate(lines) if f"def {test}(" in line)
     marked = "\n".join(lines[place - 1 : place + 1])
     edited = yield Act("edit_file", {"path": path, "old": marked, "new": lines[place]})
@@ -183,11 +145,6 @@ def _path(found: Seen) -> str:
     return matches[0].split(":", 1)[0] if matches else ""
 
 
-def _text(seen: Seen) -> str:
-    """What a window of a file shows, without the numbers of its lines."""
-    return "\n".join(NUMBERED.sub("", line) for line in str(seen.get("text", "")).split("\n"))
-
-
 def _line_with(seen: Seen, *words: str) -> str:
-    lines = _text(seen).split("\n")
+    lines = text_of(seen).split("\n")
     return next((line for line in lines if all(word in line for word in words)), words[0])

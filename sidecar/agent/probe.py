@@ -1,56 +1,94 @@
-"""A trial of a model before it gets work: real tool calls, in each dialect, and whether its context is really there.
+"""A trial of a model before it gets work: twelve requests in each dialect, and whether its context is really there.
 
-A model that passes is spoken to in the dialect it did best in; the numbers are stored with its settings.
+A model that passes is spoken to in the first dialect that it was good enough in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sidecar.agent import prompts
 from sidecar.agent.context import FIRST_GUESS, characters
-from sidecar.agent.dialects.base import Dialect, Reading
+from sidecar.agent.dialects.base import Dialect
 from sidecar.agent.faults import ModelFault
 from sidecar.agent.models.base import Model
-from sidecar.agent.talk import Call, Observed, Reply, Request, Said, Told, Turn
+from sidecar.agent.talk import Reply, Request, Told, Turn
 from sidecar.agent.tools.specs import SPECS
+from sidecar.agent.trials import Trial, trials
 
 ENOUGH = 0.75
-"""A dialect is good enough when so much of its trial went right."""
+"""A dialect is good enough when so much of its trial went right: 9 of 12.
+
+A model that is right nine times in ten passes with a chance of 97 %, one that is right every other time with 7 %. At 10
+of 12 the former would be sent away in one trial of nine; at 8 the latter would be taken in one of five. What a run can
+bear is about the same: the loop changes the dialect at three repairs in ten calls.
+"""
 ANSWER_TOKENS = 600
 FILLING = 0.7
-"""How much of the context the last trial fills, as we estimate it: our estimate may be off by a third."""
-
-ONE = {"path": "notes/to do.txt", "start": 3, "count": 7}
-NASTY = {"path": "greet.py", "content": 'print("hello \\"you\\"")\nprint(\'\\\\n\')\n'}
-PAIR = ({"path": "first.txt"}, {"path": "second.txt"})
+"""How much of the context the last request fills, as we estimate it: our estimate may be off by a third."""
 WORD = "heliotrope"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One request and what a good answer to it is."""
+class Result:
+    """How one trial went. `what` says why it is not `ok`, or what there is to say all the same; `repairs` is how many
+    kinds of repair its calls needed; `ms` is how long the answer took."""
 
     name: str
-    turns: Sequence[Turn]
-    good: Callable[[Sequence[Call]], bool]
+    ok: bool
+    what: str = ""
+    repairs: int = 0
+    ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How one dialect went: trials passed, of how many; what went wrong, in words; how often a call was repaired."""
+    """How one dialect went, of so many `trials`. Those after the point of no return are not among the `results`."""
 
     dialect: str
-    passed: int
     trials: int
-    repairs: int
-    wrong: tuple[str, ...] = ()
+    results: tuple[Result, ...] = ()
+
+    @property
+    def passed(self) -> int:
+        """Trials that went right."""
+        return sum(result.ok for result in self.results)
+
+    @property
+    def repaired(self) -> int:
+        """Trials whose calls had to be repaired."""
+        return sum(result.repairs > 0 for result in self.results)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Each trial that went wrong, and why."""
+        return tuple(f"{result.name}: {result.what}" for result in self.results if not result.ok)
 
     @property
     def good(self) -> bool:
+        """Whether the dialect is good enough to work in."""
         return self.passed >= ENOUGH * self.trials
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it can no longer become good enough, however the rest goes."""
+        return len(self.wrong) > self.trials - math.ceil(ENOUGH * self.trials)
+
+    def in_words(self) -> str:
+        """The score for people: how many went right, which did not and why."""
+        of = f"of {self.trials}" if len(self.results) == self.trials else f"of the first {len(self.results)}"
+        remarks = [f"{result.name}: {result.what}" for result in self.results if result.ok and result.what]
+        parts = [
+            f"{self.passed} {of} right",
+            f"{self.repaired} repaired" if self.repaired else "",
+            f"weak in {'; '.join(self.wrong)}" if self.wrong else "",
+            "; ".join(remarks),
+        ]
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +105,12 @@ class Probed:
     reason: str = ""
 
 
+def plain(probed: Probed) -> dict[str, Any]:
+    """The same in values that JSON has, to be kept with the model."""
+    kept: dict[str, Any] = json.loads(json.dumps(asdict(probed)))
+    return kept
+
+
 async def probe(model: Model, dialects: Sequence[Dialect], *, fill: bool = True) -> Probed:
     """Try `model` in each of `dialects` until one is good enough, then its context. Raises ModelFault when the
     endpoint itself fails."""
@@ -78,7 +122,7 @@ async def probe(model: Model, dialects: Sequence[Dialect], *, fill: bool = True)
             break
     chosen = scores[-1]
     if not chosen.good:
-        tried = "; ".join(f"{s.dialect}: {s.passed} of {s.trials} ({', '.join(s.wrong)})" for s in scores)
+        tried = ". ".join(f"{score.dialect}: {score.in_words()}" for score in scores)
         return Probed(
             dialect="",
             scores=tuple(scores),
@@ -97,69 +141,33 @@ async def probe(model: Model, dialects: Sequence[Dialect], *, fill: bool = True)
 
 
 async def _score(model: Model, dialect: Dialect, speeds: list[float]) -> Score:
-    wrong: list[str] = []
-    repairs = 0
-    trials = _trials()
-    for trial in trials:
-        try:
-            reply = await model.reply(_request(dialect, trial.turns))
-        except ModelFault as fault:
-            if fault.blame != "capability":
-                raise
-            wrong.append(f"{trial.name}: {fault.code}")
-            continue
-        speeds.append(_speed(reply))
-        reading = dialect.read(reply, SPECS)
-        repairs += bool(reading.repairs)
-        if not trial.good(reading.calls):
-            wrong.append(f"{trial.name}: {_what(reading)}")
-    return Score(
-        dialect=dialect.name, passed=len(trials) - len(wrong), trials=len(trials), repairs=repairs, wrong=tuple(wrong)
+    asked = trials(dialect)
+    score = Score(dialect=dialect.name, trials=len(asked))
+    for trial in asked:
+        score = replace(score, results=(*score.results, await _result(model, dialect, trial, speeds)))
+        if score.hopeless:
+            break
+    return score
+
+
+async def _result(model: Model, dialect: Dialect, trial: Trial, speeds: list[float]) -> Result:
+    try:
+        reply = await model.reply(_request(dialect, trial.turns))
+    except ModelFault as fault:
+        if fault.blame != "capability":
+            raise
+        return Result(name=trial.name, ok=False, what=fault.code)
+    if speed := _speed(reply):
+        speeds.append(speed)
+    reading = dialect.read(reply, SPECS)
+    wrong = "not understood" if reading.complaint else trial.wrong(reading.calls)
+    return Result(
+        name=trial.name,
+        ok=not wrong,
+        what=wrong or trial.remark(reading.calls),
+        repairs=len(reading.repairs),
+        ms=round(reply.seconds * 1000),
     )
-
-
-def _trials() -> list[Trial]:
-    read = Call(name="read_file", arguments={"path": "answer.txt"}, id="call_1")
-    seen = json.dumps({"path": "answer.txt", "total_lines": 1, "text": f"1 {WORD}"})
-    return [
-        Trial(name="one call", turns=[_ask("read_file", ONE)], good=_is("read_file", ONE)),
-        Trial(name="quotes and newlines", turns=[_ask("write_file", NASTY)], good=_is("write_file", NASTY)),
-        Trial(
-            name="two calls",
-            turns=[
-                Told(text=f"{_words('read_file', PAIR[0])}\n{_words('read_file', PAIR[1])}\nMake both calls at once.")
-            ],
-            good=lambda calls: _are("read_file", PAIR)(calls) or _is("read_file", PAIR[0])(calls),
-        ),
-        Trial(
-            name="use of a result, and stopping",
-            turns=[
-                Told(text="Read answer.txt, then call finish_task with the word that is in it as the summary."),
-                Said(reply=Reply(text=""), calls=(read,)),
-                Observed(call=read, text=seen),
-            ],
-            good=lambda calls: (
-                len(calls) == 1 and calls[0].name == "finish_task" and WORD in str(calls[0].arguments["summary"])
-            ),
-        ),
-    ]
-
-
-def _words(tool: str, arguments: object) -> str:
-    return f"Call {tool} with these arguments: {json.dumps(arguments)}"
-
-
-def _ask(tool: str, arguments: object) -> Told:
-    return Told(text=f"{_words(tool, arguments)}\nMake this one call, exactly, and nothing else.")
-
-
-def _is(tool: str, arguments: object) -> Callable[[Sequence[Call]], bool]:
-    return _are(tool, [arguments])
-
-
-def _are(tool: str, arguments: Sequence[object]) -> Callable[[Sequence[Call]], bool]:
-    wanted = [(tool, one) for one in arguments]
-    return lambda calls: [(call.name, dict(call.arguments)) for call in calls] == wanted
 
 
 async def _context(model: Model, dialect: Dialect) -> tuple[int, str]:
@@ -191,15 +199,9 @@ def _request(dialect: Dialect, turns: Sequence[Turn]) -> Request:
     )
 
 
-def _what(reading: Reading) -> str:
-    if reading.complaint:
-        return "not understood"
-    made = ", ".join(call.name for call in reading.calls)
-    return f"called {made}" if made else "no call"
-
-
 def _speed(reply: Reply) -> float:
-    writing = reply.seconds - reply.first_seconds
+    """Tokens a second; by the server's own clock if it says, for a call comes in one piece when it is complete."""
+    writing = reply.writing_seconds or reply.seconds - reply.first_seconds
     return reply.usage.output / writing if writing > 0 else 0.0
 
 

@@ -86,7 +86,8 @@ class Reply:
     """One answer of a model.
 
     `blocks` is what the provider must get back unchanged in the next request (Claude's content blocks with their
-    signatures); empty for providers that want only text and calls. Seconds are wall time.
+    signatures); empty for providers that want only text and calls. Seconds are wall time; `writing_seconds` is what the
+    provider says that the writing alone took, 0 when it does not.
     """
 
     text: str = ""
@@ -96,6 +97,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     first_seconds: float = 0.0
     seconds: float = 0.0
+    writing_seconds: float = 0.0
     blocks: tuple[Mapping[str, Any], ...] = ()
     request_id: str = ""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from apps.demo.player import COMMAND, NUMBERED, Act, Acting, Seen
+from apps.demo.acting import NUMBERED, Act, Acting, Seen
+from apps.demo.player import COMMAND
 
 Part = Callable[[str], Acting]
 """Takes the task as the model is told of it."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 from apps.demo import player as demo
+from apps.demo.acting import next_act, seen_in
 from apps.demo.loopback import listening
 from apps.demo.ollama import NAME, Answer, Asked, OllamaServer
-from apps.demo.player import Act, Acting, Seen
 from tests.eval.acting import Part
 from tests.eval.casts import CASTS
 from tests.eval.tasks import TAG, every
@@ -28,8 +27,7 @@ def play(asked: Asked) -> Answer:
     part = part_of(first)
     if part is None:
         return demo.play(asked)
-    observed = [_parsed(str(message["content"])) for message in asked.messages if message["role"] == "tool"]
-    act = _next(part(first), observed)
+    act = next_act(part(first), seen_in(asked.messages))
     return Answer(text=act.words, calls=[{"name": act.tool, "arguments": dict(act.arguments)}], piece=200)
 
 
@@ -46,25 +44,6 @@ def named(task: str, player: str) -> Part:
     """`oracle`, or the number of a cheat, counted from 1."""
     cast = CASTS[task]
     return cast.oracle if player == ORACLE else cast.cheats[int(player) - 1].part
-
-
-def _next(acting: Acting, observed: Sequence[Seen]) -> Act:
-    """The talk is gone through anew each time, so that the server remembers nothing."""
-    try:
-        act = next(acting)
-        for seen in observed:
-            act = acting.send(seen)
-    except StopIteration as over:
-        return Act("finish_task", {"summary": str(over.value)})
-    return act
-
-
-def _parsed(content: str) -> Mapping[str, object]:
-    try:
-        found = json.loads(content)
-    except ValueError:  # shortened to a line
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.demo import trial
+from apps.demo.acting import Seen, seen_in
 from apps.demo.loopback import listening
-from apps.demo.player import ASKED_FOR, THE_WORD
 from tests.hub import Hub, eventually
 from tests.journey import Upstream, idle, outcomes, salvaged
 from tests.providers import anthropic, ollama
@@ -34,13 +35,9 @@ class Policy:
         self.steps: Calls = FIX
         self.silent = False
 
-    def calls(self, first: str, done: int) -> Calls:
-        if wanted := ASKED_FOR.findall(first):
-            return [(name, json.loads(arguments)) for name, arguments in wanted]
-        if found := THE_WORD.search(first):
-            return [("finish_task", {"summary": found[1]})]
-        if "the word that is in it" in first:
-            return [("finish_task", {"summary": "heliotrope"})]
+    def calls(self, first: str, done: int, observed: Sequence[Seen]) -> Calls:
+        if acts := trial.passed(first, observed):
+            return [(act.tool, dict(act.arguments)) for act in acts]
         return [self.steps[min(done, len(self.steps) - 1)]]
 
 
@@ -64,7 +61,7 @@ class Providers:
             return ollama.Fault(name="silent_midway")
         done = sum(message["role"] == "tool" for message in asked.messages)
         first = next(message["content"] for message in asked.messages if message["role"] == "user")
-        calls = self.policy.calls(first, done)
+        calls = self.policy.calls(first, done, seen_in(asked.messages))
         return ollama.Answer(calls=[{"name": name, "arguments": arguments} for name, arguments in calls])
 
     def _claude(self, asked: Any) -> Any:
@@ -72,8 +69,15 @@ class Providers:
         if isinstance(asked.messages[0]["content"], list):
             first = "".join(block.get("text", "") for block in asked.messages[0]["content"])
         done = sum(message["role"] == "assistant" for message in asked.messages)
-        calls = self.policy.calls(first, done)
+        calls = self.policy.calls(first, done, _results(asked.messages))
         return anthropic.Answer(calls=[{"name": name, "input": arguments} for name, arguments in calls])
+
+
+def _results(messages: list[dict[str, Any]]) -> list[Seen]:
+    """The observations of a talk on Anthropic's wire."""
+    blocks = [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+    told = [block["content"] for block in blocks if block["type"] == "tool_result"]
+    return seen_in([{"role": "tool", "content": text if isinstance(text, str) else text[0]["text"]} for text in told])
 
 
 @pytest.fixture(scope="module")
