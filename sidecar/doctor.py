@@ -7,16 +7,19 @@ import json
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
 from sidecar import by_hand, enrol, minds
 from sidecar.agent import prompts
+from sidecar.agent.dialects.base import Dialect
 from sidecar.agent.dialects.fenced import Fenced
 from sidecar.agent.dialects.native import Native
 from sidecar.agent.faults import ModelFault
+from sidecar.agent.models.base import Model
+from sidecar.agent.probe import probe
 from sidecar.agent.talk import Request, Told
 from sidecar.agent.tools.specs import SPECS
 from sidecar.checkout import HandProblem
@@ -29,6 +32,9 @@ from sidecar.workspace import Workspace, WorkspaceFailed
 
 SECONDS = 20.0
 FOR_A_MODEL = 300.0
+FOR_A_TRIAL = 900.0
+"""Twelve short answers, on a machine without a graphics card."""
+ANOTHER_MODEL = "join again with --model and another model, or give it dialect fenced in config.json"
 WORD = "heliotrope"
 
 
@@ -54,7 +60,7 @@ async def examine(config: Config, root: Path, *, repo: str = "") -> AsyncIterato
         async for finding in _repository(config, repo):
             yield finding
     for thinker in config.models:
-        yield await _tool_call(thinker)
+        yield await _model(thinker)
     for command in config.commands:
         yield _agent(command, policy)
 
@@ -148,16 +154,27 @@ async def _repository(config: Config, repo: str) -> AsyncIterator[Finding]:
         yield Finding("push (dry run)", True, "the hub would take a push of this agent's own branch")
 
 
-async def _tool_call(thinker: Thinker) -> Finding:
+async def _model(thinker: Thinker) -> Finding:
+    """One call of a tool; and the whole trial of a model that costs nothing but time."""
+    model = minds.model(thinker)
+    try:
+        made = await _tool_call(thinker, model)
+        return await _trial(thinker, model, made) if made.works and thinker.executor == "ollama" else made
+    except ModelFault as fault:
+        return Finding(f"model {thinker.model}", False, f"{fault.code}: {fault.message}"[:500], _remedy(thinker, fault))
+    finally:
+        await model.close()
+
+
+async def _tool_call(thinker: Thinker, model: Model) -> Finding:
     name = f"model {thinker.model}"
-    dialect = Native() if thinker.dialect == "native" else Fenced()
+    dialect = _dialect(thinker)
     request = Request(
         system=prompts.system(dialect.instructions(SPECS)),
         turns=[Told(text=f"Call finish_task with these arguments: {json.dumps({'summary': WORD})}")],
         tools=dialect.specs(SPECS),
         max_tokens=600,
     )
-    model = minds.model(thinker)
     try:
         async with asyncio.timeout(FOR_A_MODEL):
             reply = await model.reply(request)
@@ -165,17 +182,27 @@ async def _tool_call(thinker: Thinker) -> Finding:
         return Finding(
             name, False, f"It did not answer within {FOR_A_MODEL:.0f} seconds.", f"ollama run {thinker.model}"
         )
-    except ModelFault as fault:
-        return Finding(name, False, f"{fault.code}: {fault.message}"[:500], _remedy(thinker, fault))
-    finally:
-        await model.close()
     calls = dialect.read(reply, SPECS).calls
     if [(call.name, dict(call.arguments)) for call in calls] != [("finish_task", {"summary": WORD})]:
-        again = "join again with --model and another model, or give it dialect fenced in config.json"
-        return Finding(name, False, "It did not make the tool call that it was asked for.", again)
+        return Finding(name, False, "It did not make the tool call that it was asked for.", ANOTHER_MODEL)
     return Finding(
         name, True, f"made a tool call in {reply.seconds:.1f} s, first word after {reply.first_seconds:.1f} s"
     )
+
+
+async def _trial(thinker: Thinker, model: Model, made: Finding) -> Finding:
+    """What `made` found, and how the trial goes in the dialect that the model is spoken to in."""
+    try:
+        async with asyncio.timeout(FOR_A_TRIAL):
+            score = (await probe(model, [_dialect(thinker)], fill=False)).scores[0]
+    except TimeoutError:
+        return replace(made, detail=f"{made.detail}; its trial was not over after {FOR_A_TRIAL:.0f} seconds")
+    detail = f"{made.detail}; trial: {score.in_words()}"
+    return Finding(made.name, score.good, detail, "" if score.good else ANOTHER_MODEL)
+
+
+def _dialect(thinker: Thinker) -> Dialect:
+    return Native() if thinker.dialect == "native" else Fenced()
 
 
 def _remedy(thinker: Thinker, fault: ModelFault) -> str:
