@@ -9,6 +9,8 @@ from sidecar.wire.messages import TaskCompleted, TaskFailed, Terminal
 from sidecar.wire.nouns import AgentStep, Report
 
 ROOM = MAX_FRAME_BYTES - 4_096
+UNREAD = 100
+"""Characters of a complaint that always stay: without any, an answer that could not be read would look like another."""
 GAP = "\n[… shortened to fit …]\n"
 
 
@@ -78,5 +80,6 @@ def _cut_step(step: AgentStep, limit: int) -> AgentStep:
         for use in step.uses
     ]
     texts = {name: clip(getattr(step, name), limit) for name in ("said", "thinking", "diff")}
+    texts["complaint"] = clip(step.complaint, max(limit, UNREAD))
     notes = [clip(note, limit) for note in step.notes] if limit else []
     return step.model_copy(update={**texts, "uses": uses, "notes": notes})

@@ -97,10 +97,12 @@ def task_page(request: HttpRequest, pk: int, refused: Refused | None = None) -> 
 def attempt(request: HttpRequest, pk: int) -> HttpResponse:
     """`/attempts/<id>`: how a model went about it, step by step."""
     found = get_object_or_404(Attempt.objects.select_related("agent", "task", "trajectory"), pk=pk)
+    steps = found.trajectory.steps if hasattr(found, "trajectory") else []
     context = {
         "attempt": found,
         "task": found.task,
-        "steps": found.trajectory.steps if hasattr(found, "trajectory") else [],
+        "steps": steps,
+        "unread": sum(bool(step.get("complaint")) for step in steps),
         "watch": found.task.group,
         "here": reverse("attempt", args=[pk]),
     }

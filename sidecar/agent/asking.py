@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -41,11 +41,22 @@ class Manner:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the model said, and how it was read; `notes` say what had to be done to get there."""
+    """What the model said, and how it was read; `notes` say what had to be done to get there, since the answer before.
+
+    One that could not be acted on has what the model was told about it as its reading's complaint.
+    """
 
     reply: Reply
     reading: Reading
     notes: tuple[str, ...] = ()
+
+
+Unread = Callable[[Answer], Awaitable[None]]
+"""Hears of an answer that could not be acted on, before the model is asked again, or given up."""
+
+
+async def _nobody(_answer: Answer) -> None:
+    return
 
 
 class Asker:
@@ -84,27 +95,33 @@ class Asker:
         """The one that is spoken now."""
         return self._dialects[0].name
 
-    async def ask(self, turns: list[Turn]) -> Answer:
-        """The next answer that can be acted on; complaints on the way are added to `turns`. Raises an Ending."""
+    async def ask(self, turns: list[Turn], unread: Unread = _nobody) -> Answer:
+        """The next answer that can be acted on; complaints on the way are added to `turns`, and `unread` hears of each.
+
+        Every answer counts as a step, understood or not; a call that brought none, by a fault, does not. Raises an
+        Ending.
+        """
         self._notes = []
         faults: Counter[str] = Counter()
         while True:
             if ending := limits.check(self._bounds, self._spent, self._elapsed()):
                 raise ending
+            began = self._elapsed()
             try:
                 reply = await self._call(turns, less=faults["context"] > 0)
             except ModelFault as fault:
                 faults[fault.code] += 1
-                await self._after(fault, faults[fault.code], turns)
+                lost = Reply(usage=fault.usage, seconds=self._elapsed() - began)
+                await self._after(fault, faults[fault.code], turns, lost, unread)
                 continue
             reading = self._dialects[0].read(reply, self._tools)
             self._count_repairs(reading)
             complaint = reading.complaint or _unended(reply, reading)
             if not complaint:
                 self._misunderstood = 0
-                return Answer(reply=reply, reading=reading, notes=tuple(self._notes))
+                return Answer(reply=reply, reading=reading, notes=self._noted())
             turns += [Said(reply=reply), Told(text=complaint)]
-            self._say_it_otherwise(complaint)
+            await self._say_it_otherwise(complaint, reply, complaint, unread)
 
     async def _call(self, turns: Sequence[Turn], *, less: bool) -> Reply:
         request = self._request(turns, less=less)
@@ -159,10 +176,12 @@ class Asker:
         fitted = self.context.fit(whole, less=less)
         return replace(fitted, turns=dialect.render(fitted.turns))
 
-    async def _after(self, fault: ModelFault, times: int, turns: list[Turn]) -> None:
+    async def _after(self, fault: ModelFault, times: int, turns: list[Turn], lost: Reply, unread: Unread) -> None:
         """Do what the fault calls for, so that asking again makes sense; raises an Ending when it does not."""
         self._spent.add(fault.usage)
-        self._notes.append(f"{fault.code}: {fault.message}"[:300])
+        what = f"{fault.code}: {fault.message}"
+        if fault.remedy != "different":
+            self._notes.append(what[:300])
         logger.info("the model failed", code=fault.code, times=times, message=fault.message[:300])
         match fault.remedy:
             case "again":
@@ -173,7 +192,7 @@ class Asker:
                 raise ContextFull(fault.message)
             case "different":
                 turns.append(Told(text=fault.advice))
-                self._say_it_otherwise(f"{fault.code}: {fault.message}")
+                await self._say_it_otherwise(what, lost, fault.advice, unread)
             case _:
                 raise ModelFailed(fault)
 
@@ -185,16 +204,22 @@ class Asker:
             raise ModelFailed(fault)
         await asyncio.sleep(pause)
 
-    def _say_it_otherwise(self, why: str) -> None:
+    async def _say_it_otherwise(self, why: str, reply: Reply, told: str, unread: Unread) -> None:
         """Something changes before it is asked again, or it would go wrong the same way."""
         self._misunderstood += 1
         self._notes.append(why[:300])
-        if self._misunderstood >= MISUNDERSTANDINGS:
-            raise FormatError(f"The model could not make itself understood: {why}"[:2_000])
         if self._misunderstood == 2:
             self._change_dialect("two misunderstandings in a row")
-        elif self._temperature is not None:
+        elif self._misunderstood < MISUNDERSTANDINGS and self._temperature is not None:
             self._temperature = max(0.0, self._temperature - COOLER)
+        await unread(Answer(reply=reply, reading=Reading(complaint=told), notes=self._noted()))
+        if self._misunderstood >= MISUNDERSTANDINGS:
+            raise FormatError(f"The model could not make itself understood: {why}"[:2_000])
+
+    def _noted(self) -> tuple[str, ...]:
+        """What had to be done since this was last asked; each note is handed on once."""
+        notes, self._notes = tuple(self._notes), []
+        return notes
 
     def _count_repairs(self, reading: Reading) -> None:
         self._notes += [f"repaired: {repair}" for repair in reading.repairs]

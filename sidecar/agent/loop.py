@@ -31,7 +31,7 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One turn of the loop, as it is kept and shown."""
+    """One answer and what was done with it, as it is kept and shown; of one that could not be read, nothing was."""
 
     number: int
     answer: Answer
@@ -62,7 +62,7 @@ class Loop:
             return ending
 
     async def _step(self) -> None:
-        answer = await self._asker.ask(self._turns)
+        answer = await self._asker.ask(self._turns, self._unread)
         calls = [self._named(call) for call in answer.reading.calls[:MOST_CALLS]]
         self._turns.append(Said(reply=answer.reply, calls=tuple(calls)))
         self._number += 1
@@ -76,6 +76,10 @@ class Loop:
         await self._kept(Step(number=self._number, answer=answer, used=tuple(used), notes=tuple(notes)))
         if over:
             raise over
+
+    async def _unread(self, answer: Answer) -> None:
+        self._number += 1
+        await self._kept(Step(number=self._number, answer=answer))
 
     async def _act(self, answer: Answer, calls: list[Call], used: list[Used], notes: list[str]) -> None:
         for call in calls:

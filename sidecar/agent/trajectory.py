@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from sidecar.agent.dialects.native import in_words
 from sidecar.agent.loop import Step, Used
 from sidecar.report import clip, storable
 from sidecar.wire.nouns import AgentStep, ToolUse
 
 FILE = "trajectory.jsonl"
-WORDS, JSON_TEXT, DIFF, NOTE = 4_000, 6_000, 10_000, 500
+WORDS, JSON_TEXT, DIFF, NOTE, COMPLAINT = 4_000, 6_000, 10_000, 500, 2_000
 USES, NOTES = 20, 20
 
 
@@ -47,12 +48,12 @@ def read(directory: Path) -> list[AgentStep]:
 
 
 def _noun(step: Step, run: int, at_ms: int, diff: str) -> AgentStep:
-    reply = step.answer.reply
+    reply, complaint = step.answer.reply, step.answer.reading.complaint
     return AgentStep(
         number=step.number,
         run=run,
         at_ms=at_ms,
-        said=clip(storable(reply.text), WORDS),
+        said=clip(storable(in_words(reply) if complaint else reply.text), WORDS),
         thinking=clip(storable(reply.thinking), WORDS),
         uses=[_use(used) for used in step.used[:USES]],
         tokens=reply.usage.by_class(),
@@ -60,6 +61,7 @@ def _noun(step: Step, run: int, at_ms: int, diff: str) -> AgentStep:
         model_ms=round(reply.seconds * 1000),
         notes=[storable(note)[:NOTE] for note in (*step.answer.notes, *step.notes)][:NOTES],
         diff=clip(storable(diff), DIFF),
+        complaint=clip(storable(complaint), COMPLAINT),
     )
 
 

@@ -131,12 +131,18 @@ class _Run:
 
 
 def tell(progress: Progress, step: AgentStep, briefs: Sequence[str]) -> None:
-    """Show a step to those who watch: what was said, each tool with its arguments and result, what had to be mended."""
+    """Show a step to those who watch: what was said, each tool with its arguments and result, what had to be mended.
+
+    Of an answer that could not be read its tokens are shown with what the model was told.
+    """
     if step.said:
         progress("note", step.said[:500])
     for note in step.notes:
         progress("note", note)
     tokens = sum(step.tokens.values())
+    if step.complaint:
+        unread = f"step {step.number} could not be read; the model was told: {step.complaint}"
+        progress("note", unread[:2_000], tokens=tokens, duration_ms=step.model_ms)
     for use, brief in zip(step.uses, briefs, strict=False):
         progress(
             "tool",

@@ -143,7 +143,8 @@ class ToolUse(Noun):
 class AgentStep(Noun):
     """One answer of a model and what was done with it. `diff` is the work so far, when the step changed something.
 
-    Tokens are this step's, by class; `notes` say what was repaired, retried or advised on the way.
+    Tokens are this step's, by class; `notes` say what was repaired, retried or advised on the way. `complaint` is what
+    the model was told about an answer that could not be read, so that nothing was done; empty for all others.
     """
 
     number: Count
@@ -157,6 +158,7 @@ class AgentStep(Noun):
     model_ms: Count = 0
     notes: list[Text500] = Field(default_factory=list, max_length=20)
     diff: Text10000 = ""
+    complaint: Text2000 = ""
 
 
 class Result(Noun):

@@ -107,9 +107,8 @@ class Calls:
         """Count those of a run: valid is what was taken as it came, whatever it then found."""
         uses = [use for step in run.trajectory for use in step["uses"]]
         notes = [note for step in run.trajectory for note in step["notes"]]
-        asked = sum(attempt["result"].get("tokens", {}).get("calls", 0) for attempt in run.done["attempts"])
         repaired = sum(note.startswith("repaired: ") for note in notes)
-        unread = max(0, asked - len(run.trajectory))
+        unread = sum(bool(step.get("complaint")) for step in run.trajectory)
         self.made += len(uses) + unread
         self.repaired += repaired
         self.valid += max(0, sum(not refused(use) for use in uses) - repaired)

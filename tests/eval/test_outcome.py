@@ -12,8 +12,8 @@ from tests.eval.outcome import Calls, Run, judge_cheat, judge_work, wilson
 OPEN, DONE, HOPELESS = (tasks.load(name) for name in ("bug-pages", "noop-typo", "impossible-both"))
 
 
-def run(task=OPEN, *, error="", pull=None, steps=(), calls=0):
-    attempt = {"error_code": error, "result": {"tokens": {"calls": calls, "prompt": 90, "output": 10}}}
+def run(task=OPEN, *, error="", pull=None, steps=()):
+    attempt = {"error_code": error, "result": {"tokens": {"prompt": 90, "output": 10}}}
     done = {"status": "dead" if error else "completed", "attempts": [attempt]}
     return Run(task=task, player="oracle", done=done, pull=pull, trajectory=list(steps))
 
@@ -86,10 +86,11 @@ def test_calls_are_valid_unless_they_were_repaired_refused_or_unreadable():
         {"uses": [use(), ran], "notes": []},
         {"uses": [use(ok=False, observation='{"error": "There is no tool"}')], "notes": []},
         {"uses": [use()], "notes": ["repaired: a name"]},
+        {"uses": [], "notes": ["no"], "complaint": "Nothing was carried out."},
     ]
     calls = Calls()
 
-    calls.add(run(pull=pull(), steps=steps, calls=4))
+    calls.add(run(pull=pull(), steps=steps))
 
     assert (5, 2, 1) == (calls.made, calls.valid, calls.repaired)
     assert 100 == outcome.tokens(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.report import ROOM, clip, fit, storable
+from sidecar.report import ROOM, UNREAD, clip, fit, storable
 from sidecar.wire import decode_from_sidecar, encode, messages
 from sidecar.wire.nouns import AgentStep, CheckResult, Report, Result, ToolUse
 
@@ -18,6 +18,7 @@ def report(steps=100, text="x", uses=20, notes=20, checks=5):
         uses=[use] * uses,
         notes=[text * 500] * notes,
         diff=text * 10_000,
+        complaint=text * 2_000,
         tokens={"input": 2**40, "output": 2**40},
     )
     trajectory = [step.model_copy(update={"number": number}) for number in range(1, steps + 1)]
@@ -72,6 +73,12 @@ def test_the_steps_that_are_left_out_are_the_first():
 
     assert list(range(101 - len(steps), 101)) == [step.number for step in steps]
     assert [] == steps[-1].notes
+
+
+def test_of_what_could_not_be_read_this_much_always_stays_known():
+    steps = fitted(report(text="é")).result.trajectory
+
+    assert ("", UNREAD) == (steps[-1].said, len(steps[-1].complaint))
 
 
 @pytest.mark.parametrize(

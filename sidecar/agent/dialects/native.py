@@ -43,12 +43,18 @@ class Native:
         return Reading(calls=settled.calls, repairs=settled.repairs)
 
 
+def in_words(reply: Reply) -> str:
+    """What was said, with the calls that were made and are not carried out."""
+    if not reply.calls:
+        return reply.text
+    asked = [f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in reply.calls]
+    return f"{reply.text}\n[not carried out: {'; '.join(asked)[:_SHOWN_CHARACTERS]}]".strip()
+
+
 def _shown(turn: Turn) -> Turn:
     if not isinstance(turn, Said) or turn.calls or turn.reply.blocks or not turn.reply.calls:
         return turn
-    asked = [f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in turn.reply.calls]
-    words = f"{turn.reply.text}\n[not carried out: {'; '.join(asked)[:_SHOWN_CHARACTERS]}]".strip()
-    return replace(turn, reply=replace(turn.reply, text=words, calls=()))
+    return replace(turn, reply=replace(turn.reply, text=in_words(turn.reply), calls=()))
 
 
 def _complaint(wrong: str, spec: ToolSpec) -> str:

@@ -63,3 +63,28 @@ def test_the_steps_of_an_attempt_have_a_page_that_shows_them_as_data(page):
     assert "command: &lt;b&gt;ls&lt;/b&gt;" in shown_page
     assert "&lt;i&gt;look&lt;/i&gt;" in shown_page
     assert 404 == page.get("/attempts/999999").status_code
+
+
+@pytest.mark.django_db
+def test_an_answer_that_could_not_be_read_is_shown_as_such_and_counted(page):
+    cast.agent()
+    attempt = cast.working(cast.queued_task())
+    steps = [
+        {
+            "number": 1,
+            "said": "Up.",
+            "complaint": "Nothing was carried out: <b>no</b>.",
+            "notes": ["no such tool"],
+            "tokens": {},
+        },
+        {"number": 2, "said": "I look.", "tokens": {}},
+    ]
+    attempts.complete(cast.fence(attempt), {"summary": "", "trajectory": steps}, [])
+    shown_page = page.get(f"/attempts/{attempt.pk}").content.decode()
+
+    first, second = shown_page.split('id="step-')[1:]
+    assert "not understood" in first
+    assert "Nothing was carried out: &lt;b&gt;no&lt;/b&gt;." in first
+    assert "no such tool" in first
+    assert "not understood" not in second
+    assert "2 steps, 1 not understood" in shown_page

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.agent import faults
+from sidecar.agent.asking import Answer as Answered
 from sidecar.agent.asking import Asker, Manner
 from sidecar.agent.dialects.fenced import Fenced
 from sidecar.agent.dialects.native import Native
@@ -30,6 +31,15 @@ GOOD = Reply(text="I look.", calls=(READ,), stop="tools", usage=Usage(input=100,
 MENDED = replace(GOOD, calls=(RawCall(name="read_file", arguments='{"path": "app.py"}'),))
 UNCLEAR = replace(GOOD, calls=(RawCall(name="fly_away", arguments={}),))
 BLOCK = Reply(text="```read_file\npath: app.py\n```", usage=Usage(input=100, output=10))
+
+
+def hearing(heard):
+    """Hears of the answers that could not be read."""
+
+    async def unread(answer):
+        heard.append(answer)
+
+    return unread
 
 
 def by(remedy):
@@ -183,14 +193,21 @@ async def test_what_is_still_too_long_is_the_end(fault):
 
 @pytest.mark.parametrize("fault", by("different"))
 async def test_what_the_model_did_wrong_is_told_to_it_and_it_is_asked_more_coolly(fault, pauses):
-    model, turns = Scripted(fault("Wrong."), GOOD), task()
+    model, turns = Scripted(fault("Wrong.", usage=Usage(input=7)), GOOD), task()
+    unread: list[Answered] = []
 
-    answer = await asker(model).ask(turns)
+    answer = await asker(model).ask(turns, hearing(unread))
 
     assert ["Mend app.py.", fault.advice] == texts(turns)
     assert fault.advice
     assert [0.5, 0.3] == [request.temperature for request in model.asked]
-    assert f"{fault.code}: Wrong." in answer.notes
+    [lost] = unread
+    assert (fault.advice, (f"{fault.code}: Wrong.",), Usage(input=7)) == (
+        lost.reading.complaint,
+        lost.notes,
+        lost.reply.usage,
+    )
+    assert () == answer.notes
     assert not pauses
 
 
@@ -274,12 +291,58 @@ async def test_first_it_is_asked_more_coolly_then_in_the_other_dialect_then_no_m
 
 async def test_a_complaint_says_what_was_wrong_and_is_in_the_next_question():
     model, turns = Scripted(UNCLEAR, GOOD), task()
+    unread: list[Answered] = []
 
-    answer = await asker(model).ask(turns)
+    answer = await asker(model).ask(turns, hearing(unread))
 
     complaint = texts(model.asked[1].turns)[-1]
     assert "fly_away" in complaint
-    assert complaint[:300] in answer.notes
+    assert [(UNCLEAR, complaint, (complaint[:300],))] == [(a.reply, a.reading.complaint, a.notes) for a in unread]
+    assert () == answer.notes
+
+
+async def test_every_misunderstanding_is_heard_of_before_the_model_is_given_up():
+    model = Scripted(UNCLEAR, faults.EmptyReply("Nothing."), UNCLEAR)
+    unread: list[Answered] = []
+
+    with pytest.raises(FormatError):
+        await asker(model).ask(task(), hearing(unread))
+
+    assert [UNCLEAR.usage, Usage(measured=False), UNCLEAR.usage] == [answer.reply.usage for answer in unread]
+    assert ["speaks fenced from now on: two misunderstandings in a row"] == [
+        note for note in unread[1].notes if note.startswith("speaks")
+    ]
+    assert all(answer.reading.complaint for answer in unread)
+
+
+async def test_what_is_heard_of_is_heard_before_the_next_question():
+    model = Scripted(UNCLEAR, UNCLEAR, BLOCK)
+    asked: list[int] = []
+
+    async def unread(_answer):
+        asked.append(len(model.asked))
+
+    await asker(model).ask(task(), unread)
+
+    assert [1, 2] == asked
+
+
+async def test_words_that_ran_into_the_limit_are_heard_of_too_with_what_was_said():
+    long = Reply(text="Let me think about", stop="length")
+    unread: list[Answered] = []
+
+    await asker(Scripted(long, GOOD)).ask(task(), hearing(unread))
+
+    assert [(long, faults.CutOff.advice)] == [(answer.reply, answer.reading.complaint) for answer in unread]
+
+
+async def test_how_long_an_answer_took_is_known_though_it_was_lost():
+    now = iter([0.0, 0.0, 5.0, 10.0, *[30.0] * 20])
+    unread: list[Answered] = []
+
+    await asker(Scripted(faults.EmptyReply("Nothing."), GOOD), elapsed=lambda: next(now)).ask(task(), hearing(unread))
+
+    assert [10.0] == [answer.reply.seconds for answer in unread]
 
 
 async def test_an_answer_that_is_understood_forgives_the_ones_before():

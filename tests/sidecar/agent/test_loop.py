@@ -26,11 +26,14 @@ class Answers:
         self.briefed: dict[int, str] = {}
         self.context.brief = self.briefed.__setitem__  # type: ignore[method-assign,assignment]
 
-    async def ask(self, turns):
+    async def ask(self, turns, unread):
         self.turns = turns
         if not self.script:
             raise OutOfSteps("The script is at its end.")
         said = self.script.pop(0)
+        while isinstance(said, Reading):
+            await unread(Answer(reply=Reply(text="Hm?"), reading=said))
+            said = self.script.pop(0)
         if isinstance(said, str):
             return Answer(reply=Reply(text=said), reading=Reading())
         return Answer(reply=Reply(text="I act."), reading=Reading(calls=tuple(said)), notes=("repaired: json",))
@@ -168,6 +171,19 @@ async def test_an_ending_of_the_asker_is_the_ending_and_what_was_done_is_kept():
     assert 1 == len(steps)
 
 
+async def test_an_answer_that_could_not_be_read_is_a_step_of_its_own_at_once():
+    misread = Reading(complaint="Nothing was carried out.")
+
+    _, _, box, steps = await run([call()], misread, misread, [FINISH])
+
+    assert [1, 2, 3, 4] == [step.number for step in steps]
+    assert ["", "Nothing was carried out.", "Nothing was carried out.", ""] == [
+        step.answer.reading.complaint for step in steps
+    ]
+    assert [1, 0, 0, 1] == [len(step.used) for step in steps]
+    assert 2 == len(box.used)
+
+
 async def test_a_defect_is_no_ending():
     class Broken(Tools):
         async def use(self, call):
@@ -241,11 +257,11 @@ async def test_the_turns_of_a_talk_are_only_ever_added_to():
     lengths: list[str] = []
 
     class Watching(Answers):
-        async def ask(self, turns):
+        async def ask(self, turns, unread):
             now = json.dumps([repr(turn) for turn in turns])
             assert now[:-1].startswith(lengths[-1][:-1] if lengths else "[")
             lengths.append(now)
-            return await super().ask(turns)
+            return await super().ask(turns, unread)
 
     async def kept(step):
         return None

@@ -9,7 +9,7 @@ import pytest
 from sidecar.agent.asking import Answer
 from sidecar.agent.dialects.base import Reading
 from sidecar.agent.loop import Step, Used
-from sidecar.agent.talk import Call, Reply, Usage
+from sidecar.agent.talk import Call, RawCall, Reply, Usage
 from sidecar.agent.tools.base import Observation
 from sidecar.agent.trajectory import FILE, Trajectory, read
 from sidecar.report import GAP
@@ -52,6 +52,19 @@ def test_a_step_is_on_the_disk_when_keep_returns(tmp_path):
         kept.uses[0].ok,
         kept.uses[0].duration_ms,
     )
+
+
+def test_an_answer_that_could_not_be_read_is_kept_with_its_calls_and_what_was_said_to_it(tmp_path):
+    calls = (RawCall(name="write_file", arguments={"path": "é"}), RawCall(name="fly", arguments='{"a'))
+    said = Reply(text="I write.", thinking="Hm.", calls=calls, usage=Usage(input=10, output=3), seconds=1.5)
+    answer = Answer(reply=said, reading=Reading(complaint="Nothing was carried out: no."), notes=("no",))
+
+    kept = Trajectory(tmp_path, 1).keep(Step(number=4, answer=answer), 1)
+
+    assert [kept] == read(tmp_path)
+    assert ("Nothing was carried out: no.", ["no"], [], 4) == (kept.complaint, kept.notes, kept.uses, kept.number)
+    assert 'I write.\n[not carried out: write_file {"path": "é"}; fly "{\\"a"]' == kept.said
+    assert ("Hm.", {"input": 10, "output": 3}, 1_500) == (kept.thinking, kept.tokens, kept.model_ms)
 
 
 def test_the_runs_of_an_attempt_share_a_file(tmp_path):

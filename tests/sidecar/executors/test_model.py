@@ -120,6 +120,57 @@ async def test_what_is_shown_of_a_step_is_its_tool_its_result_and_its_tokens_onc
     assert ("note", "finished: The value is 2 now.", {}) == told[-1]
 
 
+def then_forgets(server, answer):
+    """The dialect changes after this answer, and with it the beginning of the talk."""
+
+    def turn(_asked):
+        server.forget()
+        return answer
+
+    return turn
+
+
+async def test_answers_that_could_not_be_read_are_steps_and_the_tokens_add_up_once(run, server, room):
+    unclear = calls(("fly_away", {"to": "the moon"}), text="Up.")
+    done, told = await run(LOOK, unclear, then_forgets(server, Answer()), FINISH)
+
+    steps = done.trajectory
+    assert list(steps) == read(room.tree.parent)
+    assert [(1, ""), (2, "Nothing"), (3, "You"), (4, "")] == [
+        (step.number, step.complaint.split(" ")[0]) for step in steps
+    ]
+    assert ('Up.\n[not carried out: fly_away {"to": "the moon"}]', []) == (steps[1].said, steps[1].uses)
+    summed = {name: sum(step.tokens.get(name, 0) for step in steps) for name in ("input", "output")}
+    assert (
+        {
+            "input": sum(billed.prompt for billed in server.billed),
+            "output": sum(billed.output for billed in server.billed),
+        }
+        == summed
+        == done.tokens
+    )
+    shown = [(text, facts) for _, text, facts in told if "could not be read" in text]
+    assert [
+        "step 2 could not be read; the model was told: Nothing wa",
+        "step 3 could not be read; the model was told: You answer",
+    ] == [text[:56] for text, _ in shown]
+    assert [sum(step.tokens.values()) for step in steps[1:3]] == [facts["tokens"] for _, facts in shown]
+
+
+async def test_an_answer_that_could_not_be_read_counts_as_a_step(run):
+    done, _ = await run(LOOK, calls(("fly_away", {})), LOOK, steps=2)
+
+    assert ("out_of_steps", 2) == (done.code, len(done.trajectory))
+
+
+async def test_the_last_thing_that_was_not_understood_is_kept_when_it_is_given_up(run, server):
+    unclear = calls(("fly_away", {}))
+    done, _ = await run(unclear, then_forgets(server, unclear), unclear)
+
+    assert "format_error" == done.code
+    assert [True] * 3 == [bool(step.complaint) for step in done.trajectory]
+
+
 async def test_each_step_is_on_the_disk_before_the_next_question(run, room):
     seen = []
 
