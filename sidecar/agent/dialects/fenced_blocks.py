@@ -22,6 +22,10 @@ from sidecar.agent.talk import Call, ToolSpec
 UNENDED = "unended"
 _HEADER = re.compile(r"(?P<key>[A-Za-z_][\w-]{0,40}):(?:[ \t](?P<value>.*)|\r?)")
 _SEARCH = re.compile(r"(?P<marks><{5,})[ \t]*SEARCH[ \t]*\r?")
+_ONCE_EACH = (
+    "the markers <<<<<<< SEARCH, ======= and >>>>>>> REPLACE must each stand once, on a line of their own; "
+    "if the text itself has such a line, make all three markers longer"
+)
 _PLAIN_VALUE = re.compile(r"[^\s\"'`](?:.*\S)?")
 
 
@@ -164,23 +168,21 @@ def _pairs(body: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
         if opener is None:
             raise _Unclear("text stands outside of the SEARCH and REPLACE markers")
         width = len(opener["marks"])
-        end = _only(re.compile(rf">{{{width}}}[ \t]*REPLACE[ \t]*\r?"), body, at, first=True)
-        divider = _only(re.compile(rf"={{{width}}}[ \t]*\r?"), body[:end], at)
+        closers = _marked(re.compile(rf">{{{width}}}[ \t]*REPLACE[ \t]*\r?"), body, at + 1, len(body))
+        end = next(closers, None)
+        dividers = list(_marked(re.compile(rf"={{{width}}}[ \t]*\r?"), body, at + 1, end or at + 1))
+        if end is None or len(dividers) != 1:
+            raise _Unclear(_ONCE_EACH)
+        divider = dividers[0]
         if any(_SEARCH.fullmatch(line) and line.count("<") >= width for line in body[at + 1 : end]):
             raise _Unclear("a SEARCH marker stands inside of another")
         yield list(body[at + 1 : divider]), list(body[divider + 1 : end])
         at = end + 1
 
 
-def _only(marker: re.Pattern[str], lines: Sequence[str], at: int, *, first: bool = False) -> int:
-    """The index of the one line that is the marker."""
-    places = [index for index in range(at + 1, len(lines)) if marker.fullmatch(lines[index])]
-    if not places or (len(places) > 1 and not first):
-        raise _Unclear(
-            "the markers <<<<<<< SEARCH, ======= and >>>>>>> REPLACE must each stand once, on a line of their own; "
-            "if the text itself has such a line, make all three markers longer"
-        )
-    return places[0]
+def _marked(marker: re.Pattern[str], lines: Sequence[str], first: int, last: int) -> Iterator[int]:
+    """The indexes of the lines from `first` on, and before `last`, that are the marker."""
+    return (index for index in range(first, last) if marker.fullmatch(lines[index]))
 
 
 def render_call(call: Call) -> str:

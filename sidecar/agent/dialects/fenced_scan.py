@@ -13,13 +13,13 @@ from sidecar.agent.dialects.fenced_blocks import Block, calls_of
 from sidecar.agent.repair.found import Found
 from sidecar.agent.repair.names import near, plainly
 from sidecar.agent.repair.prose import hedged_after, hedged_before, quoted_before
-from sidecar.agent.repair.read import NOT_CLEAR, listen
+from sidecar.agent.repair.read import MOST_FOUND, NOT_CLEAR, TOO_MANY, listen
 from sidecar.agent.talk import ToolSpec
 
 RESULT = "Result of "
 """How the result of a call begins, in a turn of words; a model that writes this itself has imagined it."""
 
-_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`\r\n]*)\r?")
+_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*+(?P<info>[^`\r\n]*)\r?")
 _INDENTED = re.compile(r"[ \t>]+(?:`{3,}|~{3,})[ \t]*(?P<info>\w+)")
 _THINK = re.compile(r"\s*<think(?:ing)?>")
 _UNTHINK = re.compile(r".*</think(?:ing)?>.*")
@@ -33,9 +33,13 @@ def calls_in(text: str, tools: Sequence[ToolSpec], *, at_the_end: bool = False) 
     """The calls in a text's blocks. `at_the_end`: only those that the text ends with, for the rest is deliberation."""
     scan = _Scan(text.split("\n"), tools)
     scan.run()
+    if len(scan.blocks) > MOST_FOUND:
+        return [Found(name=scan.blocks[0].spec.name, broken=TOO_MANY)]
     found = [one for index in range(len(scan.blocks)) for one in scan.weighed(index)]
     if scan.imagined:
         return [Found(name=found[0].name, broken=_IMAGINED)]
+    if not found and not scan.stray:
+        return []
     others = listen(text, tools).found
     if at_the_end:
         stray = _APART if len(scan.blocks) > 1 else ""

@@ -47,8 +47,15 @@ def in_words(reply: Reply) -> str:
     """What was said, with the calls that were made and are not carried out."""
     if not reply.calls:
         return reply.text
-    asked = [f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in reply.calls]
+    asked = [f"{call.name} {_told(call.arguments)}" for call in reply.calls]
     return f"{reply.text}\n[not carried out: {'; '.join(asked)[:_SHOWN_CHARACTERS]}]".strip()
+
+
+def _told(arguments: Any) -> str:
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply)"
 
 
 def _shown(turn: Turn) -> Turn:

@@ -6,7 +6,6 @@ do not know is dropped there only if the call means the same without it.
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -69,6 +68,7 @@ _SAYS_NOTHING: Mapping[str, tuple[Any, ...]] = {
 
 _TRUE, _FALSE = frozenset(("true", "yes", "1", "on")), frozenset(("false", "no", "0", "off"))
 _NOTHING = frozenset(("", "null", "none", "nil", "undefined"))
+_LARGEST = 10**15
 _EMPTY_PLACE = re.compile(r"^(?:\.\.\.|…|<[^<>\n]{1,60}>|your_\w{1,40}|/?path/to/.{0,60})$")
 
 
@@ -306,18 +306,17 @@ def _command(words: list[str]) -> str | None:
 
 
 def _integer(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     number = _number(value)
     return int(number) if number is not None and float(number).is_integer() else None
 
 
 def _number(value: Any) -> int | float | None:
+    """As many digits as text may have; Python refuses to write out an integer that is much longer."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.\d{1,15})?\s*", value):
         value = float(value) if "." in value else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None  # nor what is no number, which is never less than anything
 
 
 def _boolean(value: Any) -> bool | None:

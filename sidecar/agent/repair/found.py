@@ -89,11 +89,11 @@ def _ids(found: Sequence[Found]) -> list[str]:
     """The provider's ids where they tell calls apart, our own where they do not."""
     given = [one.id for one in found]
     taken = set(given)
-    ids: list[str] = []
+    ids: dict[str, None] = {}
     number = 0
     for name in given:
         while not name or name in ids:
             number += 1
             name = "" if f"call_{number}" in taken else f"call_{number}"  # noqa: PLW2901  the first that is free
-        ids.append(name)
-    return ids
+        ids[name] = None
+    return list(ids)

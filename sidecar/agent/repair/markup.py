@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from sidecar.agent.repair.found import Found
@@ -18,14 +19,14 @@ from sidecar.agent.repair.names import plainly
 from sidecar.agent.talk import ToolSpec
 
 FUNCTION = re.compile(
-    r"<(?P<tag>function|invoke|tool|function_call|tool_call)(?:=|\s+name\s*=\s*)"
-    r"(?P<quote>[\"']?)(?P<name>[^<>\n\"']{1,80})(?P=quote)\s*>"
+    r"<(?P<tag>function|invoke|tool|function_call|tool_call)(?:=|\s++name\s*+=\s*+)"
+    r"(?P<quote>[\"']?)(?P<name>[^<>\n\"']{1,80})(?P=quote)\s*+>"
 )
 KEYED = re.compile(r"<tool_call>\s*(?P<name>[\w.\-:]{1,80})\s*(?=<arg_key>)")
 ELEMENT = re.compile(r"^[ \t]*<(?P<name>[a-zA-Z][\w-]{2,60})>[ \t]*(?=\r?\n|<)", re.MULTILINE)
 
 _NAMED = re.compile(
-    r"<(?P<tag>parameter|param|argument|arg)(?:=|\s+name\s*=\s*)[\"']?(?P<name>[^<>\n\"']{1,60})[\"']?[^<>\n]*>"
+    r"<(?P<tag>parameter|param|argument|arg)(?:=|\s++name\s*+=\s*+)[\"']?(?P<name>[^<>\n\"']{1,60})[\"']?[^<>\n]*+>"
 )
 _CHILD = re.compile(r"<(?P<tag>(?P<name>[a-zA-Z_]\w{0,40}))>")
 _PAIR = re.compile(r"<arg_key>(?P<name>[^<>\n]{1,60})</arg_key>\s*<(?P<tag>arg_value)>")
@@ -35,6 +36,8 @@ _CLOSERS = re.compile(
 _BONES = re.compile(
     r"</?(?:parameter|param|function|invoke|tool_call|tool_calls|function_calls|arg_key|arg_value)(?:[=\s>])"
 )
+_NEW_LINE = re.compile(r"[ \t]*\r?\n")
+_INDENT = re.compile(r"[^\S\n]*")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|#\d+|#x[0-9a-fA-F]+);")
 
 
@@ -134,10 +137,9 @@ def _read(text: str, at: int, opener: re.Pattern[str], closer: re.Pattern[str]) 
 def _unclosed(text: str, at: int, body: _Body) -> _Body:
     """The closing tag is missing: harmless where the last argument was closed on a line of its own, and nothing else
     follows but another call. Elsewhere that argument may go on, and only hold what looked like its end."""
-    rest = text[at:]
     if not body.sure:
         body.doubt = body.doubt or "the call is not closed"
-    if rest and not rest.startswith(("<tool_call>", "</tool_call>", "<function", "<invoke", "<|")):
+    if at < len(text) and not text.startswith(("<tool_call>", "</tool_call>", "<function", "<invoke", "<|"), at):
         body.doubt = body.doubt or "something stands between the arguments, or the call is not closed"
     body.end = after_closers(text, at)
     return body
@@ -145,8 +147,7 @@ def _unclosed(text: str, at: int, body: _Body) -> _Body:
 
 def _argument(text: str, head: re.Match[str], opener: re.Pattern[str], closer: re.Pattern[str], body: _Body) -> int:
     start = head.end()
-    ends = list(_ends(text, start, head["tag"], opener, closer))
-    end = _likeliest(text, start, ends)
+    end = _likeliest(text, start, _ends(text, start, head["tag"], opener, closer))
     if end is None:
         stop = closer.search(text, start)
         value, at = text[start : stop.start() if stop else len(text)], stop.start() if stop else len(text)
@@ -176,14 +177,43 @@ def _ends(text: str, start: int, tag: str, opener: re.Pattern[str], closer: re.P
             yield found
 
 
-def _likeliest(text: str, start: int, ends: Sequence[re.Match[str]]) -> re.Match[str] | None:
-    """The first; but for an argument that begins on a new line, the first that stands on a line of its own."""
-    if not ends or not re.compile(r"[ \t]*\r?\n").match(text, start):
-        return ends[0] if ends else None
-    alone = next((end for end in ends if not text[text.rfind("\n", 0, end.start()) + 1 : end.start()].strip()), None)
-    if alone is None or _hides_a_call(text[start : alone.start()]):
-        return ends[0]
-    return alone
+def _likeliest(text: str, start: int, ends: Iterator[re.Match[str]]) -> re.Match[str] | None:
+    """The first; but for an argument that begins on a new line, the first that stands on a line of its own, unless a
+    tag of calls stands before it. Looks no further than it must: there may be as many ends as arguments."""
+    first = next(ends, None)
+    if first is None or not _NEW_LINE.match(text, start):
+        return first
+    lines = _Lines(text, start)
+    for end in chain((first,), ends):
+        if lines.bones_before(end.start()):
+            return first
+        if lines.begins_at(end.start()):
+            return end
+    return first
+
+
+class _Lines:
+    """Goes through a text line by line, once, however often it is asked; places must come in order."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text = text
+        self._at = start
+        self._indented = start
+        self._bones = False
+
+    def bones_before(self, place: int) -> bool:
+        """Whether a line before `place` begins with a tag of calls."""
+        while not self._bones and (end := self._text.find("\n", self._at, place)) >= 0:
+            self._bones = bool(_BONES.match(self._text, self._indented, end))
+            self._at = end + 1
+            indent = _INDENT.match(self._text, self._at)
+            self._indented = indent.end() if indent else self._at
+        self._at = max(self._at, place)
+        return self._bones or bool(_BONES.match(self._text, self._indented, place))
+
+    def begins_at(self, place: int) -> bool:
+        """Whether nothing but space stands before `place` on its line; asked after `bones_before`."""
+        return self._indented >= place
 
 
 def _hides_a_call(value: str) -> bool:

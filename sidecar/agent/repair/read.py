@@ -5,10 +5,12 @@ or of a thought is never looked at as if it stood for itself.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sidecar.agent.repair import markup, pythonic
+from sidecar.agent.repair import marks, markup, pythonic
+from sidecar.agent.repair.ahead import Ahead, Runs
 from sidecar.agent.repair.found import Found, once_each
 from sidecar.agent.repair.loose_json import Loose, Unreadable, read_value
 from sidecar.agent.repair.prose import hedged_after, hedged_before, quoted_before
@@ -18,65 +20,12 @@ from sidecar.agent.talk import ToolSpec
 NOT_CLEAR = "it is not clear whether you want this done or only speak of it; if you want it, make the call by itself"
 _TOLD_APART = "your thoughts hold more than one call; make the one that you mean in your answer"
 
-_NAME = r"[A-Za-z_][\w.\-/]{0,80}"
-_EVENT = re.compile(
-    rf"""
-      (?P<fence>^[ ]{{0,3}}(?P<ticks>`{{3,}}|~{{3,}})[ \t]*(?P<info>[^`\n]*)$)
-    | (?P<comment><!--)
-    | (?P<think><(?:think|thinking|thought|reasoning)>)
-    | (?P<unthink></(?:think|thinking|thought|reasoning)>)
-    | (?P<analysis><\|channel\|>analysis\s*<\|message\|>)
-    | (?P<keyed><tool_call>\s*{_NAME}\s*(?=<arg_key>))
-    | (?P<function><(?:function|invoke|tool|function_call|tool_call)(?:=|\s+name\s*=))
-    | (?P<named>
-        \bto=(?P<harmony>{_NAME})(?:<\|channel\|>\w+)?(?:\s|<\|constrain\|>|<\|message\|>|\b(?:json|code)\b)*(?=\{{)
-      | \[TOOL_CALLS\]\s*(?P<mistral>{_NAME})(?:\s|\[CALL_ID\]\w+|\[ARGS\])*(?=\{{)
-      | <\|tool_call_begin\|>\s*(?P<kimi>{_NAME}(?::\d+)?)\s*<\|tool_call_argument_begin\|>\s*(?=\{{)
-      | <\uff5ctool▁call▁begin\uff5c>(?:function)?(?:<\uff5ctool▁sep\uff5c>)?(?P<deepseek>{_NAME})
-            (?:\s|<\uff5ctool▁sep\uff5c>|```(?:json)?)*(?=\{{)
-      | <tool_call>\s*(?P<bare>{_NAME})\s*(?=\{{)
-      | ^[ ]{{0,3}}(?:\*\*)?Action:(?:\*\*)?[ \t]*`?(?P<react>{_NAME})`?[ \t]*\n+
-            [ ]{{0,3}}(?:\*\*)?Action\ Input:(?:\*\*)?\s*(?:```(?:json)?\s*)?(?=\{{)
-      )
-    | (?P<marked><tool_calls?>|<function_calls?>|<\|tool_calls?\|>|<tools>|\[TOOL_CALLS?\]|<\|python_tag\|>|<tool_use>)
-    | (?P<response><tool_response>|<tool_result>|<function_results?>|^Observation:|^Tool[ ]result:)
-    | (?P<stray></(?:parameter|function|invoke|arg_value|tool_call)>)
-    | (?P<element>^[ \t]*<[a-zA-Z][\w-]{{2,60}}>[ \t]*(?=\r?\n|<))
-    | (?P<json>^[ \t]*(?=[{{\[]))
-    | (?P<code>`+)
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
-_CALLS_FENCED = frozenset(
-    (
-        "json",
-        "jsonc",
-        "json5",
-        "tool_call",
-        "tool_calls",
-        "tool",
-        "tools",
-        "tool_use",
-        "tool_code",
-        "function",
-        "function_call",
-        "call",
-        "action",
-    )
-)
-_PYTHON_FENCED = frozenset(("tool_code", "tool_call", "tool_calls"))
-_LOOKS_LIKE_CALL = re.compile(
-    r"[\s\[{]*[\"']?(?:name|tool|tool_name|function|function_name|action|tool_calls)[\"']?\s*:", re.IGNORECASE
-)
-_CALL_ON_A_LINE = re.compile(r"\n\s*(?:<(?:tool_call|function|invoke)|\[TOOL_CALLS|<\||```|\{)")
-_EMPTY_LINES = re.compile(r"[ \t\r]*\n\s*?(?=\S)")
-_BEFORE_TO = re.compile(r"(?:<\|start\|>)?(?:assistant)?(?:<\|channel\|>)?(?:commentary|analysis|final)?\s{0,3}\Z")
 _MOST_UNREAD = 100
-_BETWEEN = re.compile(r"[\s,;]*")
-_MARK_ENDS = re.compile(
-    r"[\s\]}]*(?:</(?:tool_calls?|function_calls?|tools|tool_use)>|<\|/?(?:call|end|eot_id|eom_id|im_end|tool_calls?"
-    r"|tool_call_end|tool_calls_section_end)\|>|<\uff5ctool▁calls?▁end\uff5c>|\[/TOOL_CALLS?\])"
-)
+MOST_FOUND = 100
+"""Calls in one text: the first few are carried out, and to weigh thousands would take as many looks at the text."""
+TOO_MANY = f"you made more than {MOST_FOUND} calls in one answer; make the first few, and look at what comes of them"
+_MOST_PYTHON = 500_000
+"""Characters of a text that are read as Python, all tries together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +42,7 @@ def listen(text: str, tools: Sequence[ToolSpec]) -> Heard:
     scan = _Scan(text, tools)
     scan.run()
     return Heard(
-        found=tuple(once_each(_weighed(text, scan.found, scan.quoted))),
+        found=tuple(once_each(_weighed(text, scan.found, sorted(scan.quoted)))),
         thoughts="\n".join(scan.thoughts),
         words=scan.words(),
     )
@@ -106,7 +55,7 @@ def overhear(thoughts: str, tools: Sequence[ToolSpec]) -> list[Found]:
     """
     scan = _Scan(re.sub(r"</?(?:think|thinking|thought|reasoning)>", "", thoughts), tools)
     scan.run()
-    found = once_each(_weighed(scan.text, scan.found, scan.quoted))
+    found = once_each(_weighed(scan.text, scan.found, sorted(scan.quoted)))
     if not found or scan.text[found[-1].end :].strip():
         return []
     return found if len(found) == 1 else [replace(one, doubt=one.doubt or _TOLD_APART) for one in found]
@@ -138,10 +87,9 @@ def _weighed(text: str, found: Sequence[Found], quoted: Sequence[tuple[int, int]
 def _without(text: str, start: int, end: int, quoted: Sequence[tuple[int, int]]) -> str:
     """The words between two places, thoughts and comments left out."""
     kept, at = [], start
-    for first, last in quoted:
-        if start <= first < end:
-            kept.append(text[at:first])
-            at = min(end, last)
+    for first, last in quoted[bisect_left(quoted, (start, 0)) : bisect_left(quoted, (end, 0))]:
+        kept.append(text[at:first])
+        at = max(at, min(end, last))
     return "".join([*kept, text[at:end]])
 
 
@@ -157,12 +105,20 @@ class _Scan:
         self._from = 0
         self._over = False
         self._unread = 0
+        self._mentions = 0
+        self._python_left = _MOST_PYTHON
+        self._backticks = Runs(marks.TICKS, text)
+        self._lines_with_calls = Ahead(marks.CALL_ON_A_LINE, text)
+        self._paragraphs = Ahead(marks.PARAGRAPH, text)
 
     def run(self) -> None:
-        """Go through the whole text."""
+        """Go through the whole text, or until there are too many calls in it for anybody to have meant them."""
         at = 0
-        while not self._over and (event := _EVENT.search(self.text, at)):
+        while not self._over and (event := marks.EVENT.search(self.text, at)):
             at = max(event.start() + 1, self._steps[self._kind(event)](self, event))
+            if len(self.found) > MOST_FOUND:
+                self.found = [Found(name=self.found[0].name, end=len(self.text), broken=TOO_MANY)]
+                self._over = True
         if not self.found and not self._over:
             self._whole()
 
@@ -185,10 +141,11 @@ class _Scan:
     # --- what is not said ---------------------------------------------------------------------------------------------
 
     def _fence(self, event: re.Match[str]) -> int:
-        closing = re.compile(rf"^[ ]{{0,3}}{re.escape(event['ticks'])}{event['ticks'][0]}*[ \t]*$", re.MULTILINE)
+        ticks = event["ticks"]
+        closing = re.compile(rf"^[ ]{{0,3}}{ticks[0]}{{{len(ticks)},}}[ \t]*$", re.MULTILINE)
         end = closing.search(self.text, event.end())
         language = event["info"].strip().lower()
-        if language in _CALLS_FENCED or not language:
+        if language in marks.CALLS_FENCED or not language:
             taken = self._fenced(event, closing, language)
             if taken:
                 return taken
@@ -199,9 +156,9 @@ class _Scan:
         found, at = self._values(
             event.end(), marked=language not in {"", "json", "jsonc", "json5"}, begin=event.start()
         )
-        if not found and language in _PYTHON_FENCED:
+        if not found and language in marks.PYTHON_FENCED:
             found, at = self._python(event.end(), event.start())
-        ended = closing.match(self.text, _after(_EMPTY_LINES, self.text, at)) if found else None
+        ended = closing.match(self.text, _after(marks.EMPTY_LINES, self.text, at)) if found else None
         if not found or not (ended or not self.text[at:].strip() or found[-1].broken):
             return 0
         found[-1] = replace(found[-1], end=ended.end() if ended else max(at, found[-1].end))
@@ -209,11 +166,11 @@ class _Scan:
 
     def _code(self, event: re.Match[str]) -> int:
         """Between backticks, within a paragraph, is code."""
-        end = re.compile(rf"(?<!`){event['code']}(?!`)").search(self.text, event.end())
-        inside = self.text[event.end() : end.start()] if end else ""
-        if end is None or "\n\n" in inside or _CALL_ON_A_LINE.search(inside):
-            return event.end()
-        return end.end()
+        long, start = len(event["code"]), event.end()
+        end = self._backticks.next(long, start)
+        if end is None or self._paragraphs.ends(start) <= end or self._lines_with_calls.ends(start) <= end:
+            return start
+        return end + long
 
     def _comment(self, event: re.Match[str]) -> int:
         return self._skip(event, "-->")
@@ -293,7 +250,7 @@ class _Scan:
 
     def _before_to(self, event: re.Match[str]) -> int:
         """How many characters before `to=` belong to the call."""
-        found = _BEFORE_TO.search(self.text[max(0, event.start() - 60) : event.start()])
+        found = marks.BEFORE_TO.search(self.text[max(0, event.start() - 60) : event.start()])
         return len(found[0]) if found else 0
 
     def _marked(self, event: re.Match[str]) -> int:
@@ -307,7 +264,7 @@ class _Scan:
                 return self._keep(*found)
         found, end = self._python(at, event.start())
         if found:
-            rest = self.text[end:].split("\n", 1)[0].strip()
+            rest = self._line_from(end).strip()
             doubt = "something follows the call" if rest and not rest.startswith(("<", "[/")) else ""
             found[-1] = replace(found[-1], end=self._after_mark(end), doubt=doubt)
             return self._keep(*found)
@@ -315,8 +272,11 @@ class _Scan:
 
     def _mentioned(self, event: re.Match[str], at: int) -> int:
         """Another event may follow the mark; nothing, or a body that cannot be read, is a broken call."""
-        following = _EVENT.match(self.text, at)
+        following = marks.EVENT.match(self.text, at)
         if following and following["stray"] is None and following["code"] is None and following["json"] is None:
+            return event.end()
+        self._mentions += 1
+        if self._mentions > _MOST_UNREAD:  # of so many marks that are only spoken of, the next is as well
             return event.end()
         closing = "</" + event["marked"][1:]
         end = self.text.find(closing, at)
@@ -345,7 +305,7 @@ class _Scan:
             found, end = self._values(event.end(), marked=False, begin=event.start())
         if not found:
             return max(end, event.end())
-        line = self.text[end:].split("\n", 1)[0].strip().rstrip(";,]}")
+        line = self._line_from(end).strip().rstrip(";,]}")
         if line and not line.startswith(("<", "[/")):
             return max(end, event.end())
         found[-1] = replace(found[-1], end=self._after_mark(end))
@@ -355,13 +315,13 @@ class _Scan:
         """The calls in the JSON values from `at` on, one after the other, and where they end."""
         found: list[Found] = []
         while True:
-            at = _after(_BETWEEN, self.text, at)
+            at = _after(marks.BETWEEN, self.text, at)
             if self.text[at : at + 1] not in {"{", "["}:
                 return found, at
             try:
                 loose = read_value(self.text, at)
             except Unreadable as problem:
-                if not marked and not _LOOKS_LIKE_CALL.match(self.text, at):
+                if not marked and not marks.LOOKS_LIKE_CALL.match(self.text, at):
                     return found, at
                 broken = f"the JSON is not valid: {problem}"
                 return [*found, Found(start=begin, end=len(self.text), broken=broken)], len(self.text)
@@ -381,25 +341,33 @@ class _Scan:
         """Where a marked call is over, and what speaks against taking it: a missing tail, or too much behind it."""
         end = self._after_mark(loose.end)
         doubt = loose.doubt or _cut(loose)
-        rest = self.text[end:].lstrip()
-        if not doubt and end == loose.end and rest and not rest.startswith(("<", "[", "{", "`", ",")):
-            closed = re.compile(r"</tool_call|<\|(?:call|end|tool_call_end)\|>").search(self.text, end)
-            opened = re.compile(r"<tool_call>|<function|\[TOOL_CALLS\]|<\|channel").search(self.text, end)
-            between = self.text[loose.end :].split("\n", 1)[0].strip()
-            if (closed and not (opened and opened.start() < closed.start())) or between.strip("]}"):
+        rest = _after(marks.SPACE, self.text, end)
+        if not doubt and end == loose.end and not self.text.startswith(marks.GOES_ON, rest) and rest < len(self.text):
+            mark = marks.CALL_ENDS_OR_BEGINS.search(self.text, end)
+            if (mark and mark["ends"]) or self._line_from(end).strip().strip("]}"):
                 doubt = "something follows the JSON"
         return end, doubt
 
+    def _line_from(self, at: int) -> str:
+        """The rest of the line."""
+        end = self.text.find("\n", at)
+        return self.text[at : end if end >= 0 else len(self.text)]
+
     def _after_mark(self, at: int) -> int:
-        while found := _MARK_ENDS.match(self.text, at):
+        while found := marks.MARK_ENDS.match(self.text, at):
             at = found.end()
         return at
 
     def _python(self, at: int, begin: int) -> tuple[list[Found], int]:
-        read = pythonic.read_calls(self.text, at, self.tools)
+        if not pythonic.looks_so(self.text, at, self.tools):
+            return [], at
+        most = min(self._python_left, pythonic.LONGEST)
+        read = pythonic.read_calls(self.text, at, self.tools, most=most)
         if read is None:
+            self._python_left -= most
             return [], at
         calls, end = read
+        self._python_left -= end - at
         return [Found(name=name, arguments=arguments, start=begin, end=end) for name, arguments in calls], end
 
     def _whole(self) -> None:
