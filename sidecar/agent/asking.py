@@ -27,6 +27,9 @@ MISUNDERSTANDINGS = 3
 COOLER = 0.2
 REPAIRS, OF_CALLS = 3, 10
 """So many repaired calls among the last so many show that the dialect does not suit the model."""
+READABLE = 500_000
+"""Characters of one answer: some 100,000 tokens, and a second or two for whoever has to find the calls in it."""
+TOO_LONG = "Your answer is too long to be read, so nothing of it was done. Make one call, and a smaller change."
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -114,7 +117,7 @@ class Asker:
                 lost = Reply(usage=fault.usage, seconds=self._elapsed() - began)
                 await self._after(fault, faults[fault.code], turns, lost, unread)
                 continue
-            reading = self._dialects[0].read(reply, self._tools)
+            reading = self._read(reply)
             self._count_repairs(reading)
             complaint = reading.complaint or _unended(reply, reading)
             if not complaint:
@@ -122,6 +125,12 @@ class Asker:
                 return Answer(reply=reply, reading=reading, notes=self._noted())
             turns += [Said(reply=reply), Told(text=complaint)]
             await self._say_it_otherwise(complaint, reply, complaint, unread)
+
+    def _read(self, reply: Reply) -> Reading:
+        """Nothing else is done meanwhile, heartbeats not either; so what no model says is not looked at."""
+        if not reply.calls and len(reply.text) + len(reply.thinking) > READABLE:
+            return Reading(complaint=TOO_LONG)
+        return self._dialects[0].read(reply, self._tools)
 
     async def _call(self, turns: Sequence[Turn], *, less: bool) -> Reply:
         request = self._request(turns, less=less)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar.agent import faults
+from sidecar.agent.asking import READABLE, TOO_LONG, Asker, Manner
 from sidecar.agent.asking import Answer as Answered
-from sidecar.agent.asking import Asker, Manner
 from sidecar.agent.dialects.fenced import Fenced
 from sidecar.agent.dialects.native import Native
 from sidecar.agent.endings import ContextFull, FormatError, ModelFailed, OutOfMoney, OutOfSteps, OutOfTime
@@ -381,6 +381,18 @@ async def test_words_that_ran_into_the_output_limit_are_no_answer():
 
     assert GOOD == answer.reply
     assert faults.CutOff.advice == texts(turns)[-1]
+
+
+async def test_an_answer_of_a_length_that_no_model_has_is_not_looked_at():
+    unread: list[Answered] = []
+    longest = Reply(text=BLOCK.text.ljust(READABLE))
+
+    answer = await asker(Scripted(longest)).ask(task(), hearing(unread))
+    with pytest.raises(ContextFull):
+        await asker(Scripted(replace(longest, thinking="x"))).ask(task(), hearing(unread))
+
+    assert longest == answer.reply
+    assert [TOO_LONG] == [heard.reading.complaint for heard in unread]
 
 
 async def test_words_alone_are_an_answer():
