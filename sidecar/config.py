@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sidecar import atomic
-from sidecar.wire.nouns import Name, Word
+from sidecar.wire.nouns import Name, Trial, Word
 
 FILE = "config.json"
 DEFAULT_HOME = "~/.agentcom"
@@ -58,7 +58,8 @@ class Thinker(Settings):
     """One model that this machine can use, as the trial at joining found it. `context` in tokens.
 
     `grade` is what routing rules speak of: local, claude, or a word of the operator's own. `key` is for endpoints that
-    want one. `digest` tells one build of a model from the next; `tokens_per_second` was measured when it was tried.
+    want one. `digest` tells one build of a model from the next. From its trial are `tokens_per_second`, `trials`, and
+    `context_measured` (prompt tokens that were really there).
     """
 
     executor: Literal["ollama", "claude"]
@@ -72,6 +73,8 @@ class Thinker(Settings):
     answer_tokens: int = Field(default=4_096, ge=256)
     digest: str = Field(default="", max_length=200)
     tokens_per_second: float = Field(default=0.0, ge=0)
+    context_measured: int = Field(default=0, ge=0)
+    trials: list[Trial] = Field(default_factory=list, max_length=50)
     key: str = Field(default="", repr=False)
 
 

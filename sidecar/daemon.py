@@ -33,7 +33,7 @@ from sidecar.report import fit
 from sidecar.sandbox import Level, Policy, detect
 from sidecar.sandbox.processes import send, waiting_for_nobody
 from sidecar.session import Session
-from sidecar.trials import Trials
+from sidecar.trialbook import TrialBook
 from sidecar.wire import VERSION
 from sidecar.wire.messages import (
     CallsSettled,
@@ -91,7 +91,7 @@ class Daemon:
             bounds=config.limits,
             executors=minds.equip(found, commands),
         )
-        trials = Trials(root) if config.hub_endpoints else None
+        trials = TrialBook(root) if config.hub_endpoints else None
         self._offering = Offering(found, [minds.command_offer(one) for one in commands], trials)
         self._running: Running | None = None
         self._leaving = asyncio.Event()

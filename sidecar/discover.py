@@ -14,7 +14,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Installed, Ollama, Shown, Think, supports_strict_context
 from sidecar.agent.probe import Probed, probe
 from sidecar.config import Thinker, hub_address
-from sidecar.wire.nouns import KnownEndpoint, KnownModel
+from sidecar.wire.nouns import KnownEndpoint, KnownModel, Trial
 
 HERE = "127.0.0.1"
 PORTS = {"": 11434, "http": 80, "https": 443}
@@ -108,9 +108,23 @@ async def _trial(url: str, installed: Installed) -> tuple[Thinker, Probed]:
         found = await probe(server, _dialects(shown))
     if not found.dialect:
         raise Unfit(found.reason)
-    dialect = "native" if found.dialect == "native" else "fenced"
-    measured = {"dialect": dialect, "tokens_per_second": found.tokens_per_second}
-    return thinker.model_copy(update=measured), found
+    return _measured(thinker, found), found
+
+
+def _measured(thinker: Thinker, found: Probed) -> Thinker:
+    """The settings with what the trial found; its results go along, for people to see what the model is weak in."""
+    results = found.scores[-1].results
+    return thinker.model_copy(
+        update={
+            "dialect": "native" if found.dialect == "native" else "fenced",
+            "tokens_per_second": found.tokens_per_second,
+            "context_measured": found.context_measured,
+            "trials": [
+                Trial(name=one.name, ok=one.ok, what=one.what[:200], repairs=one.repairs, duration_ms=one.ms)
+                for one in results
+            ],
+        }
+    )
 
 
 async def _shown(url: str, installed: Installed) -> tuple[Thinker, Shown]:
@@ -197,7 +211,7 @@ async def claude(say: Say, *, environment: Mapping[str, str] = os.environ) -> li
         say(f"  {name}: not offered. {found.reason}")
         return []
     say(f"  {name}: {found.tokens_per_second:g} tokens/s, {found.scores[-1].in_words()}")
-    return [thinker.model_copy(update={"tokens_per_second": found.tokens_per_second})]
+    return [_measured(thinker, found)]
 
 
 @asynccontextmanager

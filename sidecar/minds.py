@@ -101,6 +101,8 @@ def offer(thinker: Thinker) -> ModelOffer:
         digest=thinker.digest,
         tokens_per_second=thinker.tokens_per_second,
         url=thinker.url,
+        trials=thinker.trials,
+        context_measured=thinker.context_measured,
     )
 
 

@@ -21,7 +21,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama, Timeouts
 from sidecar.config import OFFERS, Thinker
 from sidecar.minds import Minds
-from sidecar.trials import Trials, Verdict
+from sidecar.trialbook import TrialBook, Verdict
 from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer, Unfit
 
 logger = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class _Server:
 class Offering:
     """What this agent offers, kept up to date. `commands` are offers that depend on no endpoint."""
 
-    def __init__(self, found: Minds, commands: Sequence[ModelOffer] = (), trials: Trials | None = None) -> None:
+    def __init__(self, found: Minds, commands: Sequence[ModelOffer] = (), trials: TrialBook | None = None) -> None:
         """Without `trials` to ask and to fill, nothing that the hub tells of is used."""
         self._minds = found
         self._commands = list(commands)

@@ -53,6 +53,8 @@ def _unfit(model: Said) -> dict[str, Any]:
 
 
 def _found(offer: Said) -> dict[str, Any]:
-    trial = {"trials": offer["trials"], "context_measured": offer["context_measured"]} if offer.get("trials") else {}
+    """An agent that took over another's verdict has no trial of its own to tell of."""
+    trial = {field: offer[field] for field in _OF_THE_TRIAL} if offer.get("trials") else None
     fields = ("grade", "digest", "context", "warm", "dialect", "tokens_per_second")
-    return {"name": offer["model"], "trial": trial, **{field: offer[field] for field in fields}}
+    found = {"name": offer["model"], **{field: offer[field] for field in fields}}
+    return {**found, "trial": trial} if trial else found

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from apps.endpoints.health import Health, after
 from apps.endpoints.models import Endpoint, Host, Model, Origin
 from apps.endpoints.ollama import Looked
+from apps.endpoints.place import canonical
 from apps.events.kinds import Kind
 from apps.events.log import hint, record
 
@@ -70,7 +71,9 @@ def told(host: Host, states: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str
 
 
 def _reported(host: Host, state: Mapping[str, Any], place: str) -> Endpoint | None:
-    found = Endpoint.objects.filter(place=place).first()
+    # An operator who allows addresses of this machine means the hub's; an agent that was told of one means that, too.
+    added = Endpoint.objects.ours().filter(place=canonical(state["url"])).first()
+    found = added or Endpoint.objects.filter(place=place).first()
     if found is None:
         if Endpoint.objects.filter(origin=Origin.AGENT).count() >= MOST_REPORTED:
             return None

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from sidecar.agent import prompts
 from sidecar.agent.context import FIRST_GUESS, characters
@@ -103,12 +102,6 @@ class Probed:
     context_measured: int
     tokens_per_second: float
     reason: str = ""
-
-
-def plain(probed: Probed) -> dict[str, Any]:
-    """The same in values that JSON has, to be kept with the model."""
-    kept: dict[str, Any] = json.loads(json.dumps(asdict(probed)))
-    return kept
 
 
 async def probe(model: Model, dialects: Sequence[Dialect], *, fill: bool = True) -> Probed:

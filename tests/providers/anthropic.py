@@ -154,6 +154,7 @@ class AnthropicServer(LoopbackServer):
         self.models = {NAME: 200_000}  # with their contexts, in tokens
         self.counts = True
         self.quota_is_used_up = False
+        self.out_of_order = False
         self.least_cached = 1024
         self.asked: list[Asked] = []
         self.counted: list[Asked] = []
@@ -166,6 +167,9 @@ class AnthropicServer(LoopbackServer):
     async def answer(self, request: HttpRequest, wire: Wire) -> bool:
         """Messages and counts of their tokens."""
         asked = Asked(request.json() or {}, request.headers)
+        if self.out_of_order:
+            await _error(wire, 500, "api_error", "Internal server error")
+            return True
         if request.path == "/v1/messages/count_tokens" and self.counts:
             self.counted.append(asked)
             if self.quota_is_used_up:

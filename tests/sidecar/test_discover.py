@@ -119,6 +119,8 @@ async def test_a_model_that_passes_is_offered_with_what_its_trial_found(find, se
         found.digest,
     )
     assert found.tokens_per_second > 0
+    assert (12, True) == (len(found.trials), all(one.ok for one in found.trials))
+    assert found.context_measured > discover.LARGEST_CONTEXT / 2
     assert f"ollama: version 0.33.0 at {server.url}; trying 1 of its models" == said[0]
     assert said[1].startswith(f"  {NAME}: native calls, context 16384 (measured to ")
     assert said[1].endswith(" tokens/s, 12 of 12 right")

@@ -13,7 +13,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.config import AgentCommand, Thinker
 from sidecar.minds import Minds
 from sidecar.offering import Offering
-from sidecar.trials import FILE, Trials
+from sidecar.trialbook import FILE, TrialBook
 from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer
 from tests.providers.anthropic import KEY, AnthropicServer
 from tests.providers.anthropic import serving as serving_claude
@@ -148,12 +148,12 @@ async def test_a_used_up_quota_is_an_answer():
 async def test_a_model_of_the_hubs_endpoints_is_tried_then_offered_by_the_hubs_grade(tmp_path):
     async with serving(OllamaServer(player=play)) as server:
         own = Minds([], borrows=True)
-        offering = Offering(own, trials=Trials(tmp_path))
+        offering = Offering(own, trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
             offering.know([told_of(server, digest="d1")])
             await heard.until(lambda heard: heard.models == [NAME])
         asked = len(server.asked)
-        again = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        again = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
         async with watching(again) as reborn:
             again.know([told_of(server, digest="d1")])
             await reborn.until(lambda heard: heard.models == [NAME])
@@ -165,7 +165,7 @@ async def test_a_model_of_the_hubs_endpoints_is_tried_then_offered_by_the_hubs_g
 
 async def test_what_another_agent_found_good_is_not_tried_again(tmp_path):
     async with serving(OllamaServer()) as server:
-        offering = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
             offering.know([told_of(server, digest="d1", dialect="fenced", tokens_per_second=7.5)])
             await heard.until(lambda heard: heard.models == [NAME])
@@ -177,7 +177,7 @@ async def test_what_another_agent_found_good_is_not_tried_again(tmp_path):
 async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_why(tmp_path):
     async with serving(OllamaServer(player=lambda _asked: Answer(text="I would rather talk."))) as server:
         server.models[NAME] = Known(capabilities=("completion",))
-        offering = Offering(Minds([], borrows=True), trials=Trials(tmp_path))
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
             offering.know([told_of(server, digest="d1")])
             await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].unfit)
@@ -189,7 +189,7 @@ async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_w
 async def test_what_the_hub_tells_of_no_more_is_offered_no_more(tmp_path):
     async with serving(OllamaServer()) as server:
         own = Minds([], borrows=True)
-        offering = Offering(own, trials=Trials(tmp_path))
+        offering = Offering(own, trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
             offering.know([told_of(server, dialect="native")])
             await heard.until(lambda heard: heard.models == [NAME])
@@ -202,7 +202,7 @@ async def test_what_the_hub_tells_of_no_more_is_offered_no_more(tmp_path):
 async def test_an_endpoint_of_ones_own_stays_ones_own_when_the_hub_tells_of_it_too(tmp_path):
     async with serving(OllamaServer()) as server:
         own = Minds([thinker(server.url, grade="mine")], borrows=True)
-        offering = Offering(own, trials=Trials(tmp_path))
+        offering = Offering(own, trials=TrialBook(tmp_path))
         offering.know([told_of(server, dialect="native")])
 
         assert ["mine"] == [offer.grade for offer in offering.now()]
@@ -222,4 +222,4 @@ def test_a_spoilt_book_of_trials_costs_trials_and_nothing_else(tmp_path, spoilt)
     (tmp_path / FILE).write_bytes(spoilt)
     endpoint = KnownEndpoint(kind="ollama", url="http://gpu.example:11434")
 
-    assert Trials(tmp_path).of(endpoint, KnownModel(name=NAME)) is None
+    assert TrialBook(tmp_path).of(endpoint, KnownModel(name=NAME)) is None

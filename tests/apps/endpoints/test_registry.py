@@ -249,6 +249,25 @@ def test_an_agent_says_nothing_of_an_endpoint_that_an_operator_added() -> None:
     assert [endpoint.pk, endpoint.pk, None] == [one.get("endpoint") for one in cast.fresh(ada).offers]
 
 
+def test_an_agent_that_took_over_a_verdict_does_not_wipe_out_the_trial() -> None:
+    url = "http://gpu.example.org:11434"
+    Model.objects.create(endpoint=add(url), name=NAME, digest="d")
+    for name, trials in (("ada", offer(url)["trials"]), ("ben", [])):
+        cast.agent(name, host=machine(name), endpoints=[state(url)], offers=[offer(url, trials=trials)])
+
+    assert 1 == len(Model.objects.get().trial["trials"])
+
+
+def test_an_operators_address_of_this_machine_is_the_one_that_its_agents_offer(settings: Any) -> None:
+    settings.ENDPOINT_NETWORKS = LOOPBACK
+    url = "http://127.0.0.1:11434"
+    endpoint = add(url)
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url)], offers=[offer(url)])
+
+    assert [endpoint.pk] == [one["endpoint"] for one in cast.fresh(ada).offers]
+    assert 1 == Endpoint.objects.count()
+
+
 def test_a_model_that_no_agent_can_use_says_why() -> None:
     url = "http://gpu.example.org:11434"
     endpoint = add(url)

@@ -14,7 +14,7 @@ from sidecar.agent import faults, trials
 from sidecar.agent.dialects.fenced import Fenced, render_call
 from sidecar.agent.dialects.native import Native
 from sidecar.agent.models.ollama import Ollama
-from sidecar.agent.probe import plain, probe
+from sidecar.agent.probe import probe
 from sidecar.agent.talk import Call
 from sidecar.agent.tools.specs import SPECS
 from tests.providers.ollama import NAME, Answer, Fault, OllamaServer, serving
@@ -248,20 +248,6 @@ async def test_all_seven_tools_are_called_for_and_no_request_is_long(dialect):
 
 def _acts(asked):
     return trial.passed(asked.messages[1]["content"], seen_in(asked.messages))
-
-
-async def test_what_was_found_can_be_kept_and_has_every_trial():
-    found, _ = await tried(but(("to do.txt", LISTING)), dialects=[Native()])
-
-    kept = plain(found)
-
-    assert kept == json.loads(json.dumps(kept))
-    assert ("native", found.tokens_per_second) == (kept["dialect"], kept["tokens_per_second"])
-    results = kept["scores"][0]["results"]
-    assert 12 == len({result["name"] for result in results})
-    assert {"name": "numbers", "ok": False, "what": "called list_directory", "repairs": 0} == {
-        name: value for name, value in results[0].items() if name != "ms"
-    }
 
 
 async def test_the_speed_is_by_the_servers_clock_for_a_call_comes_in_one_piece():

@@ -29,7 +29,7 @@ class Verdict(BaseModel):
     reason: str = ""
 
 
-class Trials:
+class TrialBook:
     """The verdicts so far. The file is a convenience: one that cannot be read or written costs trials, nothing else."""
 
     def __init__(self, root: Path) -> None:
