@@ -52,6 +52,8 @@ logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
 LOAD_SECONDS = 10.0
+FIRST_LOAD_SECONDS = 1.0
+"""What a processor does is seen over time only."""
 STOP_SECONDS = 10.0
 """Stopped work is killed after its grace of under two seconds; more than this means that something is wrong."""
 DELIVERY_SECONDS = 5.0
@@ -172,9 +174,10 @@ class Daemon:
     async def _measure(self) -> None:
         """How busy this machine is, over and over: the hub chooses between machines by it."""
         meter = Meter(self._root)
+        await asyncio.sleep(FIRST_LOAD_SECONDS)
         while True:
-            await asyncio.sleep(LOAD_SECONDS)
             self._do(self._session.measured(await meter.read()))
+            await asyncio.sleep(LOAD_SECONDS)
 
     def _tell_calls(self) -> None:
         """Calls of models that the hub does not have in its ledger yet."""
