@@ -234,6 +234,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
     _keep(fence, steps)
     if verdict.outcome is not Outcome.SUCCEEDED:
         _after(_task(fence), fence, verdict.outcome, verdict.message)
+        spending.release(fence.attempt)
         return verdict.outcome
     transition(
         task,

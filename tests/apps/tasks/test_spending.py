@@ -97,6 +97,17 @@ def test_each_call_is_posted_once_and_the_rest_goes_back_with_the_last_word():
     assert "released" == Allowance.objects.get().status
 
 
+def test_the_rest_goes_back_too_when_the_checks_did_not_pass():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex", checks=[cast.CHECK]))
+    said(attempt, call("a"))
+    outcome = attempts.complete(cast.fence(attempt), {"summary": "done"}, [cast.report([cast.CHECK], "fail")])
+
+    assert "unverified" == outcome
+    assert (3_000, 0) == (day().spent_micro, day().reserved_micro)
+    assert "released" == Allowance.objects.get().status
+
+
 def test_a_call_that_is_told_after_the_end_is_posted_all_the_same():
     cast.agent(offers=[CLAUDE])
     attempt = cast.working(words("complex"))
