@@ -17,6 +17,7 @@ class Every:
 SCHEDULES = (
     Every("apps.tasks.jobs.tidy", minutes=1),
     Every("apps.endpoints.jobs.look_at_all", minutes=1),
+    Every("apps.tasks.jobs.give_back", minutes=1),
     Every("apps.repos.jobs.sync_all", minutes=5),
     Every("apps.ledger.jobs.reap", minutes=5),
     Every("apps.forge.jobs.refresh_all", minutes=10),

@@ -7,12 +7,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.events.admin import Shown
 from apps.events.refused import Invalid, Refused
-from apps.ledger import accounts, budgets, prices
+from apps.ledger import accounts, allowances, budgets, prices
+from apps.ledger.lifecycle import AllowanceStatus
 from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from apps.ledger.pricing import CLASSES, MILLION, dollars, is_stale
@@ -226,6 +228,20 @@ class AllowanceAdmin(Shown[Allowance]):
     list_display = ["key", "status", "purpose", "task", "agent", "granted_in_all", "rest", "granted_at", "expires_at"]
     list_filter = ["status", "purpose"]
     search_fields = ["=key", "=task"]
+    actions = ["give_back"]
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ledger.change_allowance")
+
+    @admin.action(description="Give back what is left (lapsed ones only)", permissions=["act"])
+    def give_back(self, request: HttpRequest, chosen: QuerySet[Allowance]) -> None:
+        """For machines that never come back. An open one may still be spent, and lapses by itself."""
+        lapsed = list(chosen.filter(status=AllowanceStatus.LAPSED).values_list("key", flat=True))
+        for key in lapsed:
+            allowances.release(key, by=request.user.get_username())
+        others = chosen.count() - len(lapsed)
+        left_alone = f" {others} not lapsed, left as they are." if others else ""
+        self.message_user(request, f"{len(lapsed)} given back.{left_alone}")
 
     @admin.display(description="granted")
     def granted_in_all(self, allowance: Allowance) -> str:

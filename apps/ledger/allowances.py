@@ -125,8 +125,8 @@ def settle_part(
 
 
 @transaction.atomic
-def release(key: str, *, now: datetime | None = None) -> Allowance:
-    """The work has ended: what is left goes back. Twice is once."""
+def release(key: str, *, by: str = "", now: datetime | None = None) -> Allowance:
+    """The work has ended: what is left goes back. Twice is once. `by` is the person who says so, if it is one."""
     allowance = _locked(key)
     if allowance.status == AllowanceStatus.RELEASED:
         return allowance
@@ -136,6 +136,7 @@ def release(key: str, *, now: datetime | None = None) -> Allowance:
         AllowanceStatus.RELEASED,
         Kind.ALLOWANCE_RELEASED,
         tell=TELL,
+        actor=by,
         set={**_left(NOTHING), "released_at": now or timezone.now()},
         key=key,
         **asdict(left),

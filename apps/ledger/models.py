@@ -206,6 +206,7 @@ class Allowance(Caused):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["expires_at"], name="allowance_expiry", condition=Q(status="open")),
+            models.Index(fields=["id"], name="allowance_not_released", condition=Q(released_at__isnull=True)),
         ]
 
     def __str__(self) -> str:

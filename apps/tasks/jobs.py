@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
+from apps.tasks import spending
 from apps.tasks.matchmaking import match
 from apps.tasks.models import ProgressBatch
 from apps.tasks.sweep import sweep_deeply
@@ -20,6 +21,11 @@ def tidy() -> None:
 def rematch(_endpoint: int) -> None:
     """An endpoint came, went, or takes work again: see who can do what waits."""
     match()
+
+
+def give_back() -> None:
+    """Release what attempts that were cancelled or taken back have left."""
+    spending.give_back()
 
 
 def prune() -> None:

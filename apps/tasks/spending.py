@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.agents.models import Agent
 from apps.ledger import allowances, prices
 from apps.ledger.actions import utc_day
 from apps.ledger.limits import Amount
@@ -16,6 +19,8 @@ from apps.ledger.pricing import CLASSES, Row, Usage
 from apps.tasks.matching import Offer
 from apps.tasks.models import Attempt, Task
 
+logger = structlog.get_logger(__name__)
+
 PURPOSE = "execute"
 ALLOWANCE = "attempt-"
 """What the key of an attempt's allowance begins with; its number follows."""
@@ -23,6 +28,11 @@ FREE_EXECUTORS = frozenset({"command"})
 """What they spend they spend by themselves; the ledger cannot see it."""
 LATE = timedelta(hours=1)
 """So long after its time limit an attempt's calls may still be reported before its allowance lapses."""
+
+TOLD = timedelta(minutes=5)
+"""An agent that has been connected for so long since an attempt ended has told of every call of it: it tells each again
+every few seconds until it is answered."""
+AT_ONCE = 500
 
 
 def priced_as(executor: str, model: str) -> str:
@@ -89,6 +99,38 @@ def release(attempt: int) -> None:
     """The agent has said its last word on it: what is left goes back. Without an allowance there is nothing to do."""
     if Allowance.objects.filter(key=_key(attempt)).exists():
         allowances.release(_key(attempt))
+
+
+def give_back(now: datetime | None = None) -> int:
+    """Release what is left of attempts that ended without their agent's last word; the number of allowances.
+
+    Only where the agent had the time since to tell what it spent; what it tells later is posted all the same. Each is a
+    transaction of its own, because a release locks accounts, and one that cannot be released stops no other.
+    """
+    count = 0
+    for attempt in _over(now or timezone.now()):
+        try:
+            release(attempt)
+            count += 1
+        except Exception:
+            logger.exception("an allowance was not given back", attempt=attempt)
+    return count
+
+
+def _over(at: datetime) -> list[int]:
+    """Attempts that ended, whose agents are there and have told everything, and whose allowance is not released."""
+    kept = Allowance.objects.filter(released_at__isnull=True, key__startswith=ALLOWANCE).order_by("pk")
+    numbers = [int(key.removeprefix(ALLOWANCE)) for key in kept.values_list("key", flat=True)]
+    there = Agent.objects.online().filter(connected_at__lte=at - TOLD)
+    found: list[int] = []
+    for start in range(0, len(numbers), AT_ONCE):
+        found += _ended(numbers[start : start + AT_ONCE], there, at)
+    return found
+
+
+def _ended(attempts: Sequence[int], agents: QuerySet[Agent], at: datetime) -> QuerySet[Attempt, int]:
+    over = Attempt.objects.filter(pk__in=attempts, ended_at__lte=at - TOLD, agent__in=agents)
+    return over.order_by("pk").values_list("pk", flat=True)
 
 
 def _key(attempt: int) -> str:

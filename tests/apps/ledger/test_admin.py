@@ -6,14 +6,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
 from apps.events.models import Event
-from apps.ledger import actions, budgets
+from apps.ledger import actions, allowances, budgets
 from apps.ledger.limits import Limits, Scope
-from apps.ledger.models import Account, Budget, Charge, Price
+from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from tests.apps.ledger import till
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
@@ -121,6 +121,30 @@ def test_charges_are_looked_at_and_filtered(operator: Client) -> None:
     assert "seen" not in page(operator, f"charge/?model={till.HAIKU}")
     assert "seen" in page(operator, "charge/?started_at__day=21&started_at__month=11&started_at__year=2026")
     assert date(2026, 11, 21) == Charge.objects.earliest("id").started_at.date()
+
+
+def test_what_a_lapsed_allowance_has_left_is_given_back_by_hand(operator: Client) -> None:
+    lapsed, still_open = till.granted(), till.granted("attempt/2")
+    allowances.lapse(lapsed.key)
+    chosen = {"action": "give_back", "_selected_action": [lapsed.pk, still_open.pk]}
+    said = page(operator, "allowance/", chosen)
+
+    assert "1 given back. 1 not lapsed, left as they are." in said
+    assert ["released", "open"] == list(Allowance.objects.order_by("pk").values_list("status", flat=True))
+    assert (0, 100_000) == (till.spent().micro, till.held().micro)
+    assert ["ann"] == list(Event.objects.filter(kind="allowance.released").values_list("actor", flat=True))
+
+
+def test_who_may_only_look_gives_nothing_back() -> None:
+    lapsed = till.granted()
+    allowances.lapse(lapsed.key)
+    looker = User.objects.create_user("eve", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_allowance"))
+    client = Client()
+    client.force_login(looker)
+    page(client, "allowance/", {"action": "give_back", "_selected_action": [lapsed.pk]})
+
+    assert "lapsed" == Allowance.objects.get().status
 
 
 @pytest.mark.parametrize("name", ["price", "budget", "account", "allowance", "charge"])

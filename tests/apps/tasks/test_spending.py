@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import override_settings
 from django.utils import timezone
 
+from apps.agents import presence
 from apps.agents.models import Agent
 from apps.endpoints.rules import change
 from apps.events.models import Event
+from apps.events.refused import Stale
 from apps.gateway import inbound
 from apps.gateway.outbound import Told, assignment
-from apps.ledger import budgets, prices
+from apps.ledger import allowances, budgets, prices
 from apps.ledger.limits import Limits
 from apps.ledger.models import Account, Allowance, Budget, Charge
-from apps.tasks import attempts
+from apps.tasks import actions, attempts, jobs, spending
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt, Task
 from apps.tasks.sweep import sweep
@@ -126,6 +129,90 @@ def test_what_a_silent_agent_may_have_spent_stays_set_aside():
     assert MICRO == day().reserved_micro
 
 
+def long_ago(attempt: Attempt, *, ended: int = 6, connected: int = 6) -> None:
+    """So many minutes have passed since it ended, and since its agent connected."""
+    now = timezone.now()
+    Attempt.objects.filter(pk=attempt.pk).update(ended_at=now - timedelta(minutes=ended))
+    Agent.objects.filter(pk=attempt.agent_id).update(connected_at=now - timedelta(minutes=connected))
+
+
+def ended_by_others(how: str) -> Attempt:
+    """An attempt that ended without its agent's last word, with one call told of."""
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    said(attempt, call("a"))
+    if how == "cancelled":
+        actions.cancel(attempt.task, by="ann")
+    elif how == "expired":
+        actions.expire(attempt.task, "Its deadline passed.")
+    else:
+        attempts.reclaim(cast.fence(attempt), "It fell silent.", only_lapsed=False)
+    return attempt
+
+
+@pytest.mark.parametrize("how", ["cancelled", "expired", "reclaimed"])
+@pytest.mark.parametrize("lapsed", [False, True])
+def test_what_nobody_gave_back_goes_back_when_the_agent_has_told_everything(how: str, lapsed: bool):
+    attempt = ended_by_others(how)
+    if lapsed:
+        allowances.lapse(Allowance.objects.get(key=f"attempt-{attempt.pk}").key)
+    long_ago(attempt)
+
+    assert (1, 0) == (spending.give_back(), spending.give_back())
+    assert (3_000, 0) == (day().spent_micro, day().reserved_micro)
+    assert "released" == Allowance.objects.get(key=f"attempt-{attempt.pk}").status
+
+
+@pytest.mark.parametrize("times", [{"ended": 4}, {"connected": 4}])
+def test_it_is_kept_while_the_agent_may_not_have_told_everything(times: dict[str, int]):
+    long_ago(ended_by_others("cancelled"), **times)
+
+    assert 0 == spending.give_back()
+    assert MICRO - 3_000 == day().reserved_micro
+
+
+def test_it_is_kept_while_the_agent_is_not_there_or_still_works():
+    attempt = ended_by_others("cancelled")
+    long_ago(attempt)
+    agent = cast.fresh(attempt.agent)
+    presence.leave(agent, agent.connection or "")
+    cast.agent(offers=[CLAUDE])
+    Agent.objects.update(connected_at=timezone.now() - timedelta(hours=1))
+    at_work = cast.working(words("complex"))
+
+    assert 0 == spending.give_back()
+    assert {f"attempt-{attempt.pk}": "open", f"attempt-{at_work.pk}": "open"} == dict(
+        Allowance.objects.values_list("key", "status")
+    )
+
+
+def test_one_that_cannot_be_given_back_stops_no_other(monkeypatch: pytest.MonkeyPatch):
+    both = [ended_by_others("cancelled") for _ in range(2)]
+    for attempt in both:
+        long_ago(attempt)
+    release = allowances.release
+
+    def once_refused(key: str) -> object:
+        if key == f"attempt-{both[0].pk}":
+            raise Stale
+        return release(key)
+
+    monkeypatch.setattr(allowances, "release", once_refused)
+    jobs.give_back()
+
+    assert ["open", "released"] == list(Allowance.objects.order_by("pk").values_list("status", flat=True))
+
+
+def test_what_is_told_after_it_went_back_is_posted_all_the_same():
+    attempt = ended_by_others("cancelled")
+    long_ago(attempt)
+    spending.give_back()
+    said(attempt, call("late"))
+
+    assert [3_000, 3_000] == costs()
+    assert (6_000, 0) == (day().spent_micro, day().reserved_micro)
+
+
 def test_the_model_that_was_assigned_is_charged_whatever_the_report_says():
     cast.agent(offers=[CLAUDE])
     attempt = cast.working(words("complex"))
@@ -196,7 +283,7 @@ def test_a_new_hub_spends_at_most_five_dollars_a_day():
 
 
 @override_settings(ATTEMPT_MICROUSD=2_000_000)
-def test_attempts_at_once_cannot_promise_more_than_there_is():
+def test_bothat_once_cannot_promise_more_than_there_is():
     for _ in range(4):
         cast.agent(offers=[CLAUDE])
     for _ in range(4):
