@@ -99,7 +99,7 @@ def settle(
         cost=pricing.cost(row, usage),
         price_id=row.id,
         now=now,
-        duration_ms=max(0, duration_ms) or charge.duration_ms,
+        duration_ms=pricing.milliseconds(duration_ms) or charge.duration_ms,
         request_id=request_id[:120] or charge.request_id,
     )
     return charge

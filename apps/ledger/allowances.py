@@ -110,7 +110,7 @@ def settle_part(
         price_id=None if row is None else row.id,
         **asdict(usage),
         cost_micro=None if row is None else pricing.cost(row, usage),
-        duration_ms=max(0, duration_ms),
+        duration_ms=pricing.milliseconds(duration_ms),
         request_id=request_id[:120],
         note="There is no price for this model." if row is None else "",
         started_at=began,

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.ledger import lifecycle
 from apps.ledger.limits import EACH, GIVEN, NOTHING, Amount, Limits, Scope
-from apps.ledger.pricing import CLASSES, Row, Usage, dollars
+from apps.ledger.pricing import CLASSES, LONGEST_MS, Row, Usage, dollars
 
 MODEL = RegexValidator(r"\A[^\s*]+\Z|\A[^\s*]+:\*\Z", "A model's id, or the beginning of some that ends in :*.")
 _UNPOSTED = ("reserved", "voided")
@@ -278,6 +278,7 @@ class Charge(Caused):
                 condition=Q(cost_micro__isnull=True) | Q(cost_micro__gte=0) | Q(corrects__isnull=False),
                 name="only_a_correction_costs_less_than_nothing",
             ),
+            models.CheckConstraint(condition=Q(duration_ms__lte=LONGEST_MS), name="no_call_takes_more_than_a_week"),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["expires_at"], name="charge_expiry", condition=Q(status="reserved")),

@@ -12,6 +12,8 @@ CLASSES = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 MILLION = 1_000_000
 MOST_TOKENS = 1_000_000_000
 """Of one class in one call; more is a mistake or a lie."""
+LONGEST_MS = 7 * 24 * 3600 * 1000
+"""A week, in milliseconds: no call takes longer, and any number of such durations can be added up."""
 ANY = "*"
 STALE_DAYS = 90
 
@@ -131,6 +133,11 @@ def dollars(micro: int) -> str:
     whole, rest = divmod(abs(micro), MILLION)
     decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
     return f"{'-' if micro < 0 else ''}${whole:,}.{decimals}"
+
+
+def milliseconds(said: int) -> int:
+    """How long a call took, of what somebody says about it."""
+    return max(0, min(said, LONGEST_MS))
 
 
 def is_stale(verified_on: date | None, today: date) -> bool:

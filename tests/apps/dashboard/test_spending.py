@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.dashboard import spending
 from apps.ledger import actions, prices
 from apps.ledger.models import Account, Budget, Charge
-from apps.ledger.pricing import Usage
+from apps.ledger.pricing import LONGEST_MS, Usage
 from apps.tasks import attempts
 from apps.tasks import spending as allowances
 from apps.tasks.models import Attempt
@@ -137,6 +137,18 @@ def test_a_call_without_a_price_is_counted_and_never_passed_off_as_free(page):
     assert "1 without a price" in html
     assert "/admin/ledger/charge/?status__exact=uncertain" in html
     assert "enter the price" in html
+
+
+def test_calls_that_are_said_to_have_taken_for_ever_do_not_break_the_sums(page):
+    task = _task()
+    attempt = cast.working(task)
+    for _ in range(2):
+        paid(attempt, USAGE, duration_ms=2**63 - 1)
+    own = till.reserved(now=NOW)
+    actions.settle(own.call_id, USAGE, duration_ms=2**63 - 1, now=NOW)
+
+    assert 3 * LONGEST_MS == shown(page)["recent"].milliseconds
+    assert 200 == page.get(f"/tasks/{task.pk}").status_code
 
 
 def test_today_this_month_and_the_whole(page):

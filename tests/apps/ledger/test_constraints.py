@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from apps.ledger import actions
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
+from apps.ledger.pricing import LONGEST_MS
 from tests.apps.ledger import till
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
@@ -75,6 +76,10 @@ def a_cost_below_zero() -> None:
     Charge.objects.filter(call_id="done").update(cost_micro=-1)
 
 
+def a_call_of_more_than_a_week() -> None:
+    Charge.objects.filter(call_id="done").update(duration_ms=LONGEST_MS + 1)
+
+
 def an_unknown_status() -> None:
     Charge.objects.filter(call_id="done").update(status="lost")
 
@@ -109,6 +114,7 @@ WRONGS = (
     reserved_with_a_cost,
     uncertain_with_a_price_and_no_cost,
     a_cost_below_zero,
+    a_call_of_more_than_a_week,
     an_unknown_status,
     released_with_something_left,
     released_at_no_time,
