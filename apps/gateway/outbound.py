@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db.models import Exists, FilteredRelation, Q, QuerySet
 
 from apps.agents.models import Agent, Token
 from apps.events.prepared import Prepared, PreparedObjects
+from apps.events.refused import Refused
 from apps.gateway import known
 from apps.ledger.pricing import CLASSES
 from apps.tasks import spending
@@ -19,6 +21,8 @@ from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
 from apps.tasks.verdict import failing
 from sidecar.wire import messages, nouns
+
+logger = structlog.get_logger(__name__)
 
 REFUSED, REPLACED = 4401, 4409
 RESTARTING = 1012
@@ -55,18 +59,27 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     if rows[0][1] != connection:
         return News(close=RESTARTING if rows[0][1] is None else REPLACED)
     open_now = {attempt for _, _, attempt, *_ in rows if attempt is not None}
-    over = [pk for pk in told.pushed if pk not in open_now]
-    frames: list[messages.Frame] = [_ended(pk, told.pushed.pop(pk)) for pk in over]
+    over = {pk: task for pk, task in told.pushed.items() if pk not in open_now}
+    ended = [_ended(pk, task) for pk, task in over.items()]
+    fresh = {attempt.pk: attempt for attempt in _whole(open_now - told.pushed.keys())}
+    assigned = {pk: frame for pk, attempt in fresh.items() if (frame := _assignment_or_none(attempt))}
+    # only what is returned counts as told: whatever is raised before this is looked at again
+    for pk in over:
+        told.forget(pk)
+    told.pushed |= {pk: fresh[pk].task_id for pk in assigned}
+    return News((*ended, *_standing_news(told, rows[0][3:]), *assigned.values()))
+
+
+def _standing_news(told: Told, wishes: Sequence[Any]) -> list[messages.Frame]:
+    """Endpoints, and what the operator wants, if that changed; before new work, which a restarting sidecar refuses."""
+    changed: list[messages.Frame] = []
     if (endpoints := known.current()) != told.endpoints:
         told.endpoints = endpoints
-        frames.append(endpoints)
-    if (desired := desired_of(rows[0][3:])) != told.desired:
+        changed.append(endpoints)
+    if (desired := desired_of(wishes)) != told.desired:
         told.desired = desired
-        frames.append(desired)  # before new work, which a sidecar that is still to restart would not take
-    for attempt in _whole(open_now - told.pushed.keys()):
-        told.pushed[attempt.pk] = attempt.task_id
-        frames.append(assignment(attempt))
-    return News(tuple(frames))
+        changed.append(desired)
+    return changed
 
 
 WISHES = ("paused", "restart_asked_at", "restart_of", "restart_now")
@@ -112,6 +125,15 @@ def _ended(attempt: int, task: int) -> messages.Frame:
     if ended is not None and ended[0] == Outcome.CANCELLED:
         return messages.TaskCancel(task=task, attempt=attempt, reason=ended[1][:2_000])
     return messages.TaskDrop(task=task, attempt=attempt, reason=ended[0] if ended else "unknown")
+
+
+def _assignment_or_none(attempt: Attempt) -> messages.TaskAssign | None:
+    """None for one that cannot be put into a frame: its lease lapses, and the others are told all the same."""
+    try:
+        return assignment(attempt)
+    except (Refused, ValueError):
+        logger.exception("an assignment cannot be told", attempt=attempt.pk)
+        return None
 
 
 def assignment(attempt: Attempt) -> messages.TaskAssign:

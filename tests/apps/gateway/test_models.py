@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from apps.agents.models import Agent
-from apps.gateway import inbound
+from apps.gateway import inbound, outbound
 from apps.gateway.outbound import Told, news
+from apps.ledger.pricing import Unpriced
+from apps.tasks import actions
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task, Trajectory
 from apps.tasks.sweep import sweep
@@ -51,6 +54,47 @@ def test_the_models_that_a_sidecar_names_are_kept_and_get_work_at_once() -> None
         attempt.model,
         attempt.grade,
     )
+
+
+def test_an_assignment_that_cannot_be_told_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the end of the one before, and not the next one; and it is tried again."""
+    ada = cast.agent("ada")
+    before = cast.working(cast.queued_task(target=ada))
+    token, hearing = known(of_agent(ada).secret), Told({before.pk: before.task_id})
+    actions.cancel(before.task, by="ann")
+    attempt = cast.assigned(cast.queued_task(target=ada))
+
+    def look() -> list[str]:
+        return [type(frame).__name__ for frame in news(ada.pk, str(ada.connection), token.pk, hearing).frames]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(outbound, "_brief", refuse)
+        assert ["TaskCancel"] == look()
+        assert [] == look()
+    assert ["TaskAssign"] == look()
+    assert {attempt.pk: attempt.task_id} == hearing.pushed
+
+
+def test_what_was_not_returned_was_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = cast.agent("ada")
+    before = cast.working(cast.queued_task(target=ada))
+    token, hearing = known(of_agent(ada).secret), Told({before.pk: before.task_id})
+    actions.cancel(before.task, by="ann")
+    cast.assigned(cast.queued_task(target=ada))
+    with monkeypatch.context() as broken:
+        broken.setattr(outbound, "_brief", lose_the_database)
+        with pytest.raises(OperationalError):
+            news(ada.pk, str(ada.connection), token.pk, hearing)
+
+    assert 2 == len(news(ada.pk, str(ada.connection), token.pk, hearing).frames)
+
+
+def refuse(*_: object) -> None:
+    raise Unpriced("claude-sonnet-5-5")
+
+
+def lose_the_database(*_: object) -> None:
+    raise OperationalError
 
 
 def test_what_it_does_not_name_any_more_it_does_not_offer_any_more() -> None:
