@@ -98,6 +98,7 @@ def settle(
         usage=usage,
         cost=pricing.cost(row, usage),
         price_id=row.id,
+        certain=True,
         now=now,
         duration_ms=pricing.milliseconds(duration_ms) or charge.duration_ms,
         request_id=request_id[:120] or charge.request_id,
@@ -140,6 +141,26 @@ def mark_uncertain(
         price_id=charge.price_id if row is None else row.id,
         now=now,
         note=reason[:300],
+    )
+    return charge
+
+
+@transaction.atomic
+def price_late(call_id: str, *, now: datetime | None = None) -> Charge:
+    """A price was entered for a call that had none: post what it cost by the price of its day.
+
+    Settled when its tokens are certain, and otherwise still uncertain, at the most that they can cost. Nothing changes
+    for a call that has a price. Raises Unpriced while there is none.
+    """
+    charge = _locked(call_id)
+    if charge.status != ChargeStatus.UNCERTAIN or charge.price_id is not None:
+        return charge
+    usage, bands = charge.usage, prices.bands(charge.model, utc_day(charge.started_at))
+    if charge.certain:
+        return settle(call_id, usage, now=now)
+    cost, row = pricing.worst(bands, usage)
+    _resolve(
+        charge, ChargeStatus.UNCERTAIN, Kind.CHARGE_UNCERTAIN, usage=usage, cost=cost, price_id=row.id, now=now, note=""
     )
     return charge
 

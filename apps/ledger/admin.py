@@ -19,6 +19,7 @@ from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, pe
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from apps.ledger.pricing import CLASSES, MILLION, dollars, is_stale
 
+KEY = ("model", "effective_from", "prompt_over")
 PER_MILLION = "$ per million tokens"
 
 
@@ -49,16 +50,16 @@ class PriceForm(forms.ModelForm[Price]):
 
     class Meta:
         model = Price
-        fields = ["model", "effective_from", "prompt_over", *CLASSES, "free", "source", "verified_on"]
+        fields = [*KEY, *CLASSES, "free", "source", "verified_on"]
 
     def clean(self) -> dict[str, Any]:
         """What `set_price` would refuse is an error of the form."""
         asked = super().clean() or self.cleaned_data
         if not self.errors:
             try:
-                prices.check(
-                    asked.get("model", self.instance.model), {name: asked[name] for name in CLASSES}, free=asked["free"]
-                )
+                model, since, over = (asked.get(name, getattr(self.instance, name)) for name in KEY)
+                prices.check(model, {name: asked[name] for name in CLASSES}, free=asked["free"])
+                prices.check_band(model, since, over)
             except Invalid as invalid:
                 self.add_error(invalid.field if invalid.field in self.fields else None, invalid.message)
         return asked
@@ -72,14 +73,14 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     list_display = ["model", "effective_from", "prompt_over", "rates", "free", "verified_on"]
     list_filter = ["free", "model"]
     search_fields = ["model"]
-    fields = ["model", "effective_from", "prompt_over", *CLASSES, "free", "source", "verified_on"]
+    fields = [*KEY, *CLASSES, "free", "source", "verified_on"]
 
     @admin.display(description="$ per million tokens: input / output / written 5 min / written 1 h / read")
     def rates(self, price: Price) -> str:
         return " / ".join(dollars(getattr(price, name)) for name in CLASSES)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> list[str]:
-        return ["model", "effective_from", "prompt_over"] if obj else []
+        return [*KEY] if obj else []
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

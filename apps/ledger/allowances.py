@@ -89,8 +89,8 @@ def settle_part(
     """A call was made under the allowance: record it and take it from what is left; the rest of it is spent beyond.
 
     The same again changes nothing, but that a report which is `certain` settles one that was not. A call without a
-    price is recorded as uncertain with an unknown cost, for an operator to enter the price. Raises UnknownAllowance,
-    and CallTaken when the call is somebody else's.
+    price is recorded as uncertain with an unknown cost, until an operator has entered the price (`jobs.reap`). Raises
+    UnknownAllowance, and CallTaken when the call is somebody else's.
     """
     at = now or timezone.now()
     allowance = _locked(key)
@@ -109,6 +109,7 @@ def settle_part(
         model=model,
         price_id=None if row is None else row.id,
         **asdict(usage),
+        certain=certain,
         cost_micro=None if row is None else pricing.cost(row, usage),
         duration_ms=pricing.milliseconds(duration_ms),
         request_id=request_id[:120],

@@ -26,6 +26,7 @@ CHARGE = Lifecycle(
         Move(C.RESERVED, C.SETTLED, "The provider said what was used."),
         Move(C.RESERVED, C.VOIDED, "The provider certainly did no work."),
         Move(C.RESERVED, C.UNCERTAIN, "Nobody knows what was used; the estimate was posted."),
+        Move(C.UNCERTAIN, C.UNCERTAIN, "The price that was missing was entered; what was used is still not known."),
         Move(C.UNCERTAIN, C.SETTLED, "What was used became known after all."),
         Move(C.UNCERTAIN, C.VOIDED, "The provider did no work after all."),
         Move(C.VOIDED, C.SETTLED, "The provider had worked after all."),

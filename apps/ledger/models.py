@@ -244,6 +244,7 @@ class Charge(Caused):
     cache_write_1h = models.PositiveBigIntegerField(default=0)
     cache_read = models.PositiveBigIntegerField(default=0)
     cost_micro = models.BigIntegerField(null=True, blank=True)
+    certain = models.BooleanField(default=False, help_text="The tokens are those that the provider counted.")
     duration_ms = models.PositiveBigIntegerField(default=0)
     request_id = models.CharField(max_length=120, blank=True, default="", help_text="The provider's name of the call.")
     note = models.CharField(max_length=300, blank=True, default="")

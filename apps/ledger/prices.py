@@ -43,6 +43,12 @@ def bands_beside(price: Price) -> tuple[Row, ...]:
     return pricing.bands_of([one.row for one in rows], price.row)
 
 
+def priced_since(model: str) -> date | None:
+    """The first day on which `model` has any price; None when nobody entered one."""
+    rows = Price.objects.filter(Q(model=model) | Q(model__endswith=ANY), prompt_over=0)
+    return min((price.effective_from for price in rows if pricing.fits(price.model, model)), default=None)
+
+
 def load(model: type[Price] = Price, text: str | None = None) -> int:
     """Add the rows of the data file that are not there yet; how many. What operators changed is left as it is."""
     added = 0
@@ -91,6 +97,7 @@ def set_price(
     Raises Invalid for a field that cannot be used, and Refused when a charge was priced by it: that one stands.
     """
     check(model, rates, free=free)
+    check_band(model, effective_from, prompt_over)
     key: dict[str, Any] = {"model": model, "effective_from": effective_from, "prompt_over": prompt_over}
     found = Price.objects.select_for_update().filter(**key).first()
     price = found or Price(**key)
@@ -103,6 +110,12 @@ def set_price(
     price.save()
     record(Kind.PRICE_SET, price, tell=TELL, actor=by, price=str(price), free=free, before=before, now=asked)
     return price
+
+
+def check_band(model: str, effective_from: date, prompt_over: int) -> None:
+    """Raises Invalid for the band of a price that has no lowest one: no call of its model could be priced."""
+    if prompt_over and not Price.objects.filter(model=model, effective_from=effective_from, prompt_over=0).exists():
+        raise Invalid("prompt_over", f"Enter the price of {model} from {effective_from} for prompts over 0 first.")
 
 
 def check(model: str, rates: Mapping[str, int], *, free: bool) -> None:

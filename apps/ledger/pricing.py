@@ -95,7 +95,7 @@ def price_for(rows: Iterable[Row], model: str, on: date) -> tuple[Row, ...]:
 
     The model's own price goes before a pattern, and a longer pattern before a shorter one.
     """
-    effective = [row for row in rows if row.effective_from <= on and _fits(row.model, model)]
+    effective = [row for row in rows if row.effective_from <= on and fits(row.model, model)]
     if not effective:
         raise Unpriced(model)
     newest = max(effective, key=lambda row: (row.model == model, len(row.model), row.effective_from))
@@ -118,14 +118,26 @@ def band(bands: Sequence[Row], prompt: int) -> Row:
 
 def cost(row: Row, usage: Usage) -> int:
     """Micro-USD for one call."""
-    return _rounded(sum(getattr(usage, name) * getattr(row, name) for name in CLASSES))
+    return _rounded(_sum(row, usage))
 
 
 def most(bands: Sequence[Row], estimate: Estimate) -> tuple[int, Row]:
     """The most that a call can cost, in micro-USD, and the band that says so: the prompt at its dearest class."""
-    possible = [band(bands, estimate.prompt)] if estimate.counted else bands
-    priced = [(_rounded(estimate.prompt * _dearest(row) + estimate.output * row.output), row) for row in possible]
+    return worst([band(bands, estimate.prompt)] if estimate.counted else bands, estimate.usage)
+
+
+def worst(bands: Sequence[Row], usage: Usage) -> tuple[int, Row]:
+    """The most that a usage which is not certain can have cost, in micro-USD, and the band that says so.
+
+    `input` may have been of any class of prompt tokens; of the others it is known which they are.
+    """
+    priced = [(_rounded(_sum(row, usage) + usage.input * (_dearest(row) - row.input)), row) for row in bands]
     return max(priced, key=lambda pair: pair[0])
+
+
+def fits(pattern: str, model: str) -> bool:
+    """Whether the price of `pattern` is one of `model`."""
+    return pattern == model or (pattern.endswith(ANY) and model.startswith(pattern.removesuffix(ANY)))
 
 
 def dollars(micro: int) -> str:
@@ -145,8 +157,8 @@ def is_stale(verified_on: date | None, today: date) -> bool:
     return verified_on is None or (today - verified_on).days > STALE_DAYS
 
 
-def _fits(pattern: str, model: str) -> bool:
-    return pattern == model or (pattern.endswith(ANY) and model.startswith(pattern.removesuffix(ANY)))
+def _sum(row: Row, usage: Usage) -> int:
+    return sum(getattr(usage, name) * getattr(row, name) for name in CLASSES)
 
 
 def _dearest(row: Row) -> int:

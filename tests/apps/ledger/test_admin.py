@@ -50,6 +50,7 @@ def test_a_price_is_entered_in_dollars_and_remembered(operator: Client) -> None:
         {"input": "0.0000001"},
         {"input": "-1"},
         {"model": "a *"},
+        {"prompt_over": "200000"},
         {"model": till.OPUS, "effective_from": "2026-07-01"},
     ],
 )

@@ -117,6 +117,37 @@ def test_a_call_of_a_model_without_a_price_is_neither_lost_nor_free() -> None:
     assert ("settled", 1_000) == (status(charge), spent().micro)
 
 
+@pytest.mark.parametrize(("certain", "then"), [(True, ("settled", 1_000)), (False, ("uncertain", 1_000))])
+def test_a_price_that_is_entered_late_prices_what_waited_for_it(certain: bool, then: tuple[str, int]) -> None:
+    granted()
+    charge = part("one", model="mystery", certain=certain)
+    assert 0 == reap(NOW)
+    prices.set_price("mystery", date(2026, 11, 21), by="ann", rates={"output": 2_000_000})
+
+    assert (1, 0) == (reap(NOW), reap(NOW))
+    charge.refresh_from_db()
+    assert then == (charge.status, charge.cost_micro)
+    assert 1_000 == spent().micro
+
+
+def test_a_price_from_a_later_day_on_is_not_that_of_a_call_before_it() -> None:
+    granted()
+    charge = part("one", model="mystery")
+    prices.set_price("mystery", date(2026, 11, 22), by="ann", rates={"output": 2_000_000})
+
+    assert 0 == reap(NOW)
+    assert ("uncertain", 0) == (status(charge), spent().micro)
+
+
+def test_a_pattern_prices_late_as_well() -> None:
+    granted()
+    charge = part("one", model="house:mystery")
+    part("two", model="other:mystery")
+    prices.set_price("house:*", date(2026, 11, 21), by="ann", rates={"output": 2_000_000})
+
+    assert (1, "settled") == (reap(NOW), status(charge))
+
+
 def test_it_stays_uncertain_when_reported_again_without_a_price() -> None:
     granted()
     part("one", model="mystery")

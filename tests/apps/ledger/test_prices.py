@@ -86,6 +86,16 @@ def test_a_price_that_calls_were_charged_by_is_not_changed_but_may_be_verified()
     assert date(2026, 11, 21) == enter(verified_on=date(2026, 11, 21)).verified_on
 
 
+def test_a_band_without_the_price_of_shorter_prompts_is_refused() -> None:
+    """Without it no call of the model could be priced."""
+    with pytest.raises(Invalid) as invalid:
+        enter(prompt_over=200_000)
+    assert "prompt_over" == invalid.value.field
+    enter()
+
+    assert 200_000 == enter(prompt_over=200_000).prompt_over
+
+
 def test_a_price_that_nothing_was_charged_by_is_put_right() -> None:
     enter()
     enter(rates={"input": 2_000_000})

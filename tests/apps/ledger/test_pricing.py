@@ -122,6 +122,16 @@ def test_no_usage_within_an_estimate_costs_more_than_it(usage: Usage, counted: b
     assert pricing.cost(pricing.band(bands, usage.prompt), usage) <= pricing.most(bands, estimate)[0]
 
 
+def test_what_is_not_certain_costs_the_most_that_it_can() -> None:
+    """Its input may have been written to a cache; what is known to be read from one was that."""
+    low = row(input=4, cache_write_5m=5, cache_write_1h=8, cache_read=1, output=2)
+    high = row(over=2**40, input=40, cache_write_5m=50, cache_write_1h=80, cache_read=10, output=20)
+    usage = Usage(input=1_000_000, cache_read=1_000_000, output=1_000_000)
+
+    assert (11, low) == pricing.worst([low], usage)
+    assert (110, high) == pricing.worst([low, high], usage)
+
+
 @given(usage=st.builds(Usage, **dict.fromkeys(CLASSES, TOKENS)))
 def test_money_is_whole_and_exactly_what_decimals_say(usage: Usage) -> None:
     one = row(input=4_000_001, output=20_000_003, cache_write_5m=125_007, cache_write_1h=11, cache_read=3)
