@@ -35,7 +35,7 @@ class ModelFault(Exception):
 
 
 class Unreachable(ModelFault):
-    """Nobody answered at the endpoint, or the connection broke before the first byte."""
+    """Nobody answered at the endpoint, or, where nothing is billed, the connection broke before the first byte."""
 
     code = "model_unreachable"
     remedy = "again"
@@ -43,7 +43,7 @@ class Unreachable(ModelFault):
 
 
 class Disconnected(ModelFault):
-    """The answer broke off in the middle."""
+    """The answer broke off in the middle, or the connection did after a question that may be billed was sent."""
 
     code = "model_disconnected"
     remedy = "again"

@@ -43,6 +43,13 @@ _FAULTS: Mapping[int, type[ModelFault]] = {
     503: Busy,
     529: Busy,
 }
+_NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
 _STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -139,16 +146,20 @@ def _by_status(status: int, problem: Any) -> _Ending:
 
 
 def _broken(cause: BaseException, begun: bool, usage: Usage) -> _Ending:
-    """No answer, or part of one. A connection that was never made cannot have been billed."""
-    if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return _Ending(kind=Unreachable, message="Nobody answered in time.")
+    """No answer, or part of one. Only what was never sent cannot have been billed.
+
+    The question is sent whole before any answer begins: until then `usage` is a guess of ours, and nothing is known.
+    """
+    known = usage if begun else None
+    if isinstance(cause, _NEVER_SENT):
+        return _Ending(kind=Unreachable, message=f"Nobody answers: {cause}")
     if isinstance(cause, TimeoutError | httpx2.TimeoutException):
-        return _Ending(kind=Slow, message="The answer did not come in time.", usage=usage)
+        return _Ending(kind=Slow, message="The answer did not come in time.", usage=known)
     if isinstance(cause, httpx2.DecodingError):
-        return _Ending(kind=Garbled, message=str(cause), usage=usage)
+        return _Ending(kind=Garbled, message=str(cause), usage=known)
     if begun:
-        return _Ending(kind=Disconnected, message="The answer broke off in the middle.", usage=usage)
-    return _Ending(kind=Unreachable, message=f"Nobody answers: {cause}")
+        return _Ending(kind=Disconnected, message="The answer broke off in the middle.", usage=known)
+    return _Ending(kind=Disconnected, message=f"The connection broke before the answer: {cause}")
 
 
 def _until(value: str, now: datetime) -> float | None:

@@ -233,7 +233,18 @@ async def test_a_stream_without_an_end_is_left(server, claude, monkeypatch):
     assert 2 == caught.usage.output
 
 
-@pytest.mark.parametrize(("name", "output"), [("silent", 0), ("silent_after_headers", 0), ("silent_midway", 2)])
+async def test_silence_before_any_answer_is_slow_and_nobody_knows_what_it_cost(server):
+    server.script.append(Fault(name="silent"))
+    claude = Claude(model=NAME, api_key=KEY, base_url=server.url, timeouts=SHORT)
+
+    caught = await fault_from(claude)
+    await claude.close()
+
+    assert faults.Slow is type(caught)
+    assert (False, {}) == (caught.usage.measured, caught.usage.by_class())
+
+
+@pytest.mark.parametrize(("name", "output"), [("silent_after_headers", 0), ("silent_midway", 2)])
 async def test_silence_is_slow_and_charged_as_far_as_is_known(server, name, output):
     server.script.append(Fault(name=name, first=Answer(text="It is")))
     claude = Claude(model=NAME, api_key=KEY, base_url=server.url, timeouts=SHORT)

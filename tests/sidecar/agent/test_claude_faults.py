@@ -3,11 +3,14 @@
 import asyncio
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 
 from sidecar.agent import faults
+from sidecar.agent.models import claude_faults
 from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.claude_faults import fault_of, retry_after_seconds
+from sidecar.agent.talk import Usage
 from tests.providers.anthropic import KEY, NAME, Answer, AnthropicServer, Fault, serving
 from tests.providers.asking_claude import asking, fault_from
 
@@ -129,13 +132,34 @@ def test_an_unknown_refusal_is_a_refusal(status):
 
 
 @pytest.mark.parametrize("name", ["no_answer", "no_http"])
-async def test_no_answer_at_all_is_unreachable_and_costs_nothing(server, claude, name):
+async def test_what_breaks_before_any_answer_may_have_been_billed_and_nobody_knows_how_much(server, claude, name):
+    """The whole question had been sent: the provider may have worked, and charges for it."""
     server.script.append(Fault(name=name))
 
     caught = await fault_from(claude)
 
+    assert faults.Disconnected is type(caught)
+    assert caught.billed
+    assert (False, {}) == (caught.usage.measured, caught.usage.by_class())
+
+
+@pytest.mark.parametrize("slow", [TimeoutError(), httpx2.ReadTimeout("late")])
+def test_a_time_out_before_any_answer_is_not_taken_for_an_answer_of_no_tokens(slow):
+    """What was counted so far is our own estimate of the question; the answer may have been written all the same."""
+    caught = claude_faults.fault_from(slow, begun=False, usage=Usage(input=900, measured=False), key=KEY)
+
+    assert faults.Slow is type(caught)
+    assert (False, {}) == (caught.usage.measured, caught.usage.by_class())
+
+
+@pytest.mark.parametrize(
+    "never_sent", [httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError]
+)
+def test_what_was_never_sent_costs_nothing(never_sent):
+    caught = claude_faults.fault_from(never_sent("no"), begun=False, usage=Usage(input=900, measured=False), key=KEY)
+
     assert faults.Unreachable is type(caught)
-    assert {} == caught.usage.by_class()
+    assert not caught.billed
 
 
 async def test_a_refused_connection_is_unreachable():
