@@ -58,7 +58,7 @@ def reserve(
     at = now or timezone.now()
     if found := Charge.objects.filter(call_id=call_id).first():
         return _same(found, model, estimate)
-    micro, row = pricing.most(prices.bands(model, utc_day(at)), estimate)
+    micro, row = pricing.most(prices.bands_to_charge(model, utc_day(at)), estimate)
     charge = Charge(
         call_id=call_id,
         purpose=purpose,
@@ -155,7 +155,7 @@ def price_late(call_id: str, *, now: datetime | None = None) -> Charge:
     charge = _locked(call_id)
     if charge.status != ChargeStatus.UNCERTAIN or charge.price_id is not None:
         return charge
-    usage, bands = charge.usage, prices.bands(charge.model, utc_day(charge.started_at))
+    usage, bands = charge.usage, prices.bands_to_charge(charge.model, utc_day(charge.started_at))
     if charge.certain:
         return settle(call_id, usage, now=now)
     cost, row = pricing.worst(bands, usage)
@@ -251,7 +251,7 @@ def _locked(call_id: str) -> Charge:
 def _price_of(charge: Charge, usage: Usage) -> Row:
     """The band of this usage in the price that was in effect when the call began; Unpriced when there was none."""
     if charge.price_id is None:
-        return pricing.band(prices.bands(charge.model, utc_day(charge.started_at)), usage.prompt)
+        return pricing.band(prices.bands_to_charge(charge.model, utc_day(charge.started_at)), usage.prompt)
     return pricing.band(prices.bands_beside(Price.objects.get(pk=charge.price_id)), usage.prompt)
 
 

@@ -5,8 +5,8 @@ A reported call is always recorded, also when the allowance is used up, has laps
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -38,23 +38,26 @@ def grant(
     *,
     purpose: str,
     amount: Amount,
-    models: Sequence[str],
+    model: str,
     ttl: timedelta,
     now: datetime | None = None,
 ) -> Allowance:
-    """Set `amount` aside for calls of `models`, each of which must have a price today; the same key again returns it.
+    """Set `amount` aside for calls of `model`, priced as they are today; the same key again returns it.
 
-    All of it counts in the hour, day and month of the grant. Raises Unpriced and accounts.Exhausted.
+    All of it counts in the hour, day and month of the grant. No money is set aside where the price is free. Raises
+    Unpriced and accounts.Exhausted.
     """
     at = now or timezone.now()
     if found := Allowance.objects.filter(key=key).first():
         return found
     if min(asdict(amount).values()) < 0:
         raise Invalid("amount", "An allowance is never less than nothing.")
-    for model in models:
-        prices.bands(model, utc_day(at))
+    bands = prices.bands_to_charge(model, utc_day(at))
+    if pricing.is_free(bands):
+        amount = replace(amount, micro=0)
     allowance = Allowance(
         key=key,
+        price_id=bands[0].id,
         purpose=purpose,
         **scopes,
         accounts=accounts.opened(keys_of(scopes, purpose, at)),
@@ -98,7 +101,7 @@ def settle_part(
         return _again(found, allowance, usage, certain=certain, now=at)
     # A machine's clock may be wrong, and a wrong day may be a cheaper one: nothing began before the grant.
     began = max(allowance.granted_at, min(started_at, at))
-    row = _row(model, usage, began)
+    row = _row(allowance, model, usage, began)
     charge = Charge(
         call_id=call_id,
         allowance=allowance,
@@ -171,14 +174,25 @@ def _take(allowance: Allowance, cost: Amount) -> None:
 def _again(found: Charge, allowance: Allowance, usage: Usage, *, certain: bool, now: datetime) -> Charge:
     if found.allowance_id != allowance.pk:
         raise CallTaken("call_taken", call_id=found.call_id)
-    if certain and found.status == ChargeStatus.UNCERTAIN and _row(found.model, usage, found.started_at):
+    if certain and found.status == ChargeStatus.UNCERTAIN and _row(allowance, found.model, usage, found.started_at):
         return actions.settle(found.call_id, usage, now=now)
     return found
 
 
-def _row(model: str, usage: Usage, at: datetime) -> Row | None:
+def bands_of(allowance: Allowance, model: str, at: datetime) -> tuple[Row, ...]:
+    """What calls of `model` under the allowance are priced by: the price that it was granted on.
+
+    For another model, and for allowances of before prices were kept with them, the price of that day; Unpriced when
+    there is none.
+    """
+    if allowance.price is not None and pricing.fits(allowance.price.model, model):
+        return prices.bands_beside(allowance.price)
+    return prices.bands_to_charge(model, utc_day(at))
+
+
+def _row(allowance: Allowance, model: str, usage: Usage, at: datetime) -> Row | None:
     try:
-        return pricing.band(prices.bands(model, utc_day(at)), usage.prompt)
+        return pricing.band(bands_of(allowance, model, at), usage.prompt)
     except Unpriced:
         return None
 

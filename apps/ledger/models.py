@@ -25,7 +25,7 @@ _ALL_ZERO = Q(**dict.fromkeys(CLASSES, 0))
 class Price(models.Model):
     """What one model costs from a day on, for prompts of more than `prompt_over` tokens; rates are per million tokens.
 
-    A row that a charge was priced by is never changed; a new day gets a new row.
+    A row that a charge or an allowance was priced by is never changed; a new day gets a new row.
     """
 
     model = models.CharField(
@@ -175,6 +175,14 @@ class Allowance(Caused):
     LIFECYCLE: ClassVar = lifecycle.ALLOWANCE
 
     key = models.CharField(max_length=100, unique=True)
+    price = models.ForeignKey(
+        Price,
+        null=True,  # those of before there was this field have none
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="allowances",
+        help_text="What its calls are priced by, whatever comes into effect meanwhile; the band for short prompts.",
+    )
     status = models.CharField(
         max_length=10, choices=lifecycle.ALLOWANCE.choices, default=lifecycle.AllowanceStatus.OPEN
     )

@@ -17,7 +17,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 from apps.ledger import pricing
-from apps.ledger.models import MODEL, Price
+from apps.ledger.models import MODEL, Allowance, Charge, Price
 from apps.ledger.pricing import ANY, CLASSES, MILLION, Row
 
 DATA = Path(__file__).with_name("prices.json")
@@ -35,6 +35,13 @@ def bands(model: str, on: date) -> tuple[Row, ...]:
     """The price of `model` in effect on that day, all its bands; raises Unpriced."""
     rows = Price.objects.filter(Q(model=model) | Q(model__endswith=ANY), effective_from__lte=on)
     return pricing.price_for([price.row for price in rows], model, on)
+
+
+def bands_to_charge(model: str, on: date) -> tuple[Row, ...]:
+    """The same, and until this transaction ends nobody changes them. Take no account's lock before."""
+    found = bands(model, on)
+    # no_key: rows that name the price need its key only, and must not wait
+    return bands_beside(Price.objects.select_for_update(no_key=True).get(pk=found[0].id))
 
 
 def bands_beside(price: Price) -> tuple[Row, ...]:
@@ -92,19 +99,20 @@ def set_price(
     source: str = "",
     verified_on: date | None = None,
 ) -> Price:
-    """Enter a price, or put right one that nothing was charged by yet; `rates` are micro-USD per million tokens.
+    """Enter a price, or put right one that nothing was priced by yet; `rates` are micro-USD per million tokens.
 
-    Raises Invalid for a field that cannot be used, and Refused when a charge was priced by it: that one stands.
+    Raises Invalid for a field that cannot be used, and Refused when a call or an allowance was priced by this model's
+    price of that day, in any of its bands: all of them stand, and no band joins them.
     """
     check(model, rates, free=free)
-    check_band(model, effective_from, prompt_over)
     key: dict[str, Any] = {"model": model, "effective_from": effective_from, "prompt_over": prompt_over}
-    found = Price.objects.select_for_update().filter(**key).first()
+    asked = {name: rates.get(name, 0) for name in CLASSES}
+    beside = Price.objects.select_for_update().filter(model=model, effective_from=effective_from).order_by("pk")
+    found = next((one for one in beside if one.prompt_over == prompt_over), None)
+    check_band(model, effective_from, prompt_over)
+    check_unused(model, effective_from, prompt_over, asked)
     price = found or Price(**key)
     before = {name: getattr(price, name) for name in CLASSES}
-    asked = {name: rates.get(name, 0) for name in CLASSES}
-    if found is not None and before != asked and found.charges.exists():
-        raise Refused("price_used", f"Calls were charged by the price of {price}; enter a new one from a later day.")
     for name, value in {**asked, "free": free, "source": source, "verified_on": verified_on}.items():
         setattr(price, name, value)
     price.save()
@@ -116,6 +124,19 @@ def check_band(model: str, effective_from: date, prompt_over: int) -> None:
     """Raises Invalid for the band of a price that has no lowest one: no call of its model could be priced."""
     if prompt_over and not Price.objects.filter(model=model, effective_from=effective_from, prompt_over=0).exists():
         raise Invalid("prompt_over", f"Enter the price of {model} from {effective_from} for prompts over 0 first.")
+
+
+def check_unused(model: str, effective_from: date, prompt_over: int, rates: Mapping[str, int]) -> None:
+    """Raises Refused when these rates would change what something was priced by already."""
+    beside = Price.objects.filter(model=model, effective_from=effective_from)
+    found = beside.filter(prompt_over=prompt_over).first()
+    if found is not None and all(rates.get(name, 0) == getattr(found, name) for name in CLASSES):
+        return
+    if Charge.objects.filter(price__in=beside).exists() or Allowance.objects.filter(price__in=beside).exists():
+        raise Refused(
+            "price_used",
+            f"Calls were charged by the price of {model} from {effective_from}; enter a new one from a later day.",
+        )
 
 
 def check(model: str, rates: Mapping[str, int], *, free: bool) -> None:

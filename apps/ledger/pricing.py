@@ -116,6 +116,11 @@ def band(bands: Sequence[Row], prompt: int) -> Row:
     return [row for row in bands if prompt > row.prompt_over or row is bands[0]][-1]
 
 
+def is_free(bands: Iterable[Row]) -> bool:
+    """Whether no call can cost any money."""
+    return not any(getattr(row, name) for row in bands for name in CLASSES)
+
+
 def cost(row: Row, usage: Usage) -> int:
     """Micro-USD for one call."""
     return _rounded(_sum(row, usage))

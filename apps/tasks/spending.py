@@ -47,25 +47,23 @@ def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
     """
     if offer.executor in FREE_EXECUTORS:
         return
-    model = priced_as(offer.executor, offer.model)
-    free = not any(getattr(row, name) for row in prices.bands(model, utc_day(timezone.now())) for name in CLASSES)
     allowances.grant(
         _key(attempt),
         {"task": str(task.pk), "repo": task.repo.slug if task.repo else "", "agent": agent},
         purpose=PURPOSE,
-        amount=Amount(
-            micro=0 if free else settings.ATTEMPT_MICROUSD, tokens=settings.MODEL_TOKENS, calls=settings.ATTEMPT_CALLS
-        ),
-        models=[model],
+        amount=Amount(micro=settings.ATTEMPT_MICROUSD, tokens=settings.MODEL_TOKENS, calls=settings.ATTEMPT_CALLS),
+        model=priced_as(offer.executor, offer.model),
         ttl=timedelta(seconds=task.timeout_seconds) + LATE,
     )
 
 
 def allowance_of(attempt: Attempt) -> tuple[Amount, Sequence[Row]] | None:
-    """What was set aside for it, and the bands of its model's price on that day."""
-    found = Allowance.objects.filter(key=_key(attempt.pk)).first()
+    """What was set aside for it, and the bands of the price that its calls are charged by. May raise Unpriced."""
+    found = Allowance.objects.select_related("price").filter(key=_key(attempt.pk)).first()
     if found is None:
         return None
+    if found.price is not None:
+        return found.granted, prices.bands_beside(found.price)
     return found.granted, prices.bands(priced_as(attempt.executor, attempt.model), utc_day(found.granted_at))
 
 

@@ -97,9 +97,9 @@ def test_it_is_refused_as_a_whole_when_any_account_has_too_little_left() -> None
     assert not Allowance.objects.exists()
 
 
-def test_every_model_it_is_for_has_a_price() -> None:
+def test_the_model_that_it_is_for_has_a_price() -> None:
     with pytest.raises(Unpriced):
-        granted(models=[till.OPUS, "mystery"])
+        granted(model="mystery")
 
 
 def test_it_is_never_less_than_nothing() -> None:
@@ -148,6 +148,25 @@ def test_a_pattern_prices_late_as_well() -> None:
     assert (1, "settled") == (reap(NOW), status(charge))
 
 
+def test_its_calls_cost_what_the_model_cost_when_it_was_granted() -> None:
+    """Whatever has come into effect since: the sidecar looks at the same rates before each call."""
+    allowance = granted(model=till.LOCAL)
+    assert 0 == allowance.granted_micro
+    prices.set_price("ollama:*", date(2026, 11, 22), by="ann", rates={"output": 10**9})
+    midnight = datetime(2026, 11, 22, 0, 1, tzinfo=UTC)
+    charge = part(model=till.LOCAL, started_at=midnight, now=midnight)
+
+    assert ("settled", 0, allowance.price_id) == (charge.status, charge.cost_micro, charge.price_id)
+    assert 0 == spent().micro
+
+
+def test_what_was_granted_before_prices_were_kept_with_it_goes_by_the_day() -> None:
+    granted()
+    Allowance.objects.update(price=None)
+
+    assert USED.micro == part().cost_micro
+
+
 def test_it_stays_uncertain_when_reported_again_without_a_price() -> None:
     granted()
     part("one", model="mystery")
@@ -189,7 +208,7 @@ def test_without_an_allowance_nothing_is_reported() -> None:
 
 
 def test_a_machine_whose_clock_is_wrong_gets_no_cheaper_day() -> None:
-    granted(models=["claude-sonnet-5-5"])
+    granted(model="claude-sonnet-5-5")
     usage = Usage(cache_read=1_000_000)
     for started in (datetime(2026, 8, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)):
         charge = part(usage=usage, model="claude-sonnet-5-5", started_at=started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -84,6 +85,21 @@ def test_a_price_that_calls_were_charged_by_is_not_changed_but_may_be_verified()
         enter(rates={"input": 2_000_000})
     assert "price_used" == refused.value.code
     assert date(2026, 11, 21) == enter(verified_on=date(2026, 11, 21)).verified_on
+
+
+@pytest.mark.parametrize("use", [till.reserved, till.granted])
+@pytest.mark.parametrize("over", [0, 50_000, 100_000])
+def test_nothing_of_a_price_in_use_is_changed_and_no_band_joins_it(use: Callable[..., Any], over: int) -> None:
+    """A call that was made, or that an open allowance may make, would cost something else than what was promised."""
+    enter()
+    enter(prompt_over=100_000)
+    use(model="house-model")
+    before = list(Price.objects.order_by("pk").values())
+
+    with pytest.raises(Refused) as refused:
+        enter(prompt_over=over, rates={"input": 1})
+    assert "price_used" == refused.value.code
+    assert before == list(Price.objects.order_by("pk").values())
 
 
 def test_a_band_without_the_price_of_shorter_prompts_is_refused() -> None:

@@ -20,7 +20,7 @@ from apps.ledger.accounts import Exhausted
 from apps.ledger.budgets import set_budget
 from apps.ledger.lifecycle import ChargeStatus
 from apps.ledger.limits import MEASURES, Amount, Limits, Scope
-from apps.ledger.models import Account, Allowance, Budget, Charge
+from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from apps.ledger.pricing import Usage
 from tests.apps.ledger import till
 from tests.model.crew import Crew
@@ -194,3 +194,17 @@ def test_parts_of_one_allowance_reported_on_many_connections_take_each_from_it_o
         assert Amount() == Allowance.objects.get(key=key).left
 
     assert (20 * 14_000, 20, Amount()) == (till.spent().micro, till.spent().calls, till.held())
+
+
+def test_a_price_that_is_changed_while_calls_begin_is_that_of_all_or_of_none_of_them(crew: Crew) -> None:
+    for number in range(10):
+        model = f"house-{number}"
+        since = till.NOW.date()
+        prices.set_price(model, since, by="tests", rates={"input": 1_000_000})
+        dearer = partial(prices.set_price, model, since, by="tests", rates={"input": 2_000_000})
+        begin = [quietly(partial(till.reserved, f"{number}-{n}", model=model)) for n in range(4)]
+        grant = [quietly(partial(till.granted, f"attempt/{number}-{n}", model=model)) for n in range(3)]
+        crew.do([*begin, quietly(dearer), *grant])
+        rate = Price.objects.get(model=model).input
+
+        assert {rate // 1_000} == set(Charge.objects.filter(model=model).values_list("estimated_micro", flat=True))

@@ -42,7 +42,7 @@ def granted(key: str = "attempt/1", **wanted: Any) -> Allowance:
     facts: dict[str, Any] = {
         "purpose": "work",
         "amount": Amount(micro=100_000, tokens=10_000, calls=10),
-        "models": [OPUS],
+        "model": OPUS,
         "ttl": timedelta(minutes=30),
         "now": NOW,
         **wanted,

@@ -88,6 +88,17 @@ def test_claude_gets_an_allowance_in_money_with_the_rates_of_the_day():
     assert MICRO == day().reserved_micro
 
 
+def test_an_attempt_is_told_the_rates_that_its_calls_are_charged_by():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.assigned(words("complex"))
+    before = assignment(attempt).allowance
+    prices.set_price("claude-sonnet-5-5", timezone.now().date(), by="ann", rates={"input": 7_000_000})
+    said(attempt, call("a"))
+
+    assert before == assignment(attempt).allowance
+    assert [3_000] == costs()
+
+
 def test_each_call_is_posted_once_and_the_rest_goes_back_with_the_last_word():
     cast.agent(offers=[CLAUDE])
     attempt = cast.working(words("complex"))
