@@ -101,7 +101,7 @@ def settle_part(
         return _again(found, allowance, usage, certain=certain, now=at)
     # A machine's clock may be wrong, and a wrong day may be a cheaper one: nothing began before the grant.
     began = max(allowance.granted_at, min(started_at, at))
-    row = _row(allowance, model, usage, began)
+    cost, row = _priced(allowance, model, usage, began, certain=certain) or (None, None)
     charge = Charge(
         call_id=call_id,
         allowance=allowance,
@@ -113,7 +113,7 @@ def settle_part(
         price_id=None if row is None else row.id,
         **asdict(usage),
         certain=certain,
-        cost_micro=None if row is None else pricing.cost(row, usage),
+        cost_micro=cost,
         duration_ms=pricing.milliseconds(duration_ms),
         request_id=request_id[:120],
         note="There is no price for this model." if row is None else "",
@@ -174,7 +174,11 @@ def _take(allowance: Allowance, cost: Amount) -> None:
 def _again(found: Charge, allowance: Allowance, usage: Usage, *, certain: bool, now: datetime) -> Charge:
     if found.allowance_id != allowance.pk:
         raise CallTaken("call_taken", call_id=found.call_id)
-    if certain and found.status == ChargeStatus.UNCERTAIN and _row(allowance, found.model, usage, found.started_at):
+    if (
+        certain
+        and found.status == ChargeStatus.UNCERTAIN
+        and (found.price_id is not None or _priced(allowance, found.model, usage, found.started_at, certain=True))
+    ):
         return actions.settle(found.call_id, usage, now=now)
     return found
 
@@ -190,11 +194,16 @@ def bands_of(allowance: Allowance, model: str, at: datetime) -> tuple[Row, ...]:
     return prices.bands_to_charge(model, utc_day(at))
 
 
-def _row(allowance: Allowance, model: str, usage: Usage, at: datetime) -> Row | None:
+def _priced(allowance: Allowance, model: str, usage: Usage, at: datetime, *, certain: bool) -> tuple[int, Row] | None:
+    """What a call cost, or if nobody knows, the most that it can have cost, and the price that says so."""
     try:
-        return pricing.band(bands_of(allowance, model, at), usage.prompt)
+        bands = bands_of(allowance, model, at)
     except Unpriced:
         return None
+    if not certain:
+        return pricing.worst(bands, usage)
+    row = pricing.band(bands, usage.prompt)
+    return pricing.cost(row, usage), row
 
 
 def _left(amount: Amount) -> dict[str, int]:

@@ -92,7 +92,8 @@ class Kept:
     def end(self, call: str, usage: Usage, *, seconds: float = 0.0, request_id: str = "") -> None:
         """Counts what was used; an estimate of ours is reported as not certain."""
         begun = self._begun.pop(call)
-        self.microusd += cost(self._allowance.rates, usage)
+        rates = self._allowance.rates
+        self.microusd += cost(rates, usage) if usage.measured else worst_of(rates, usage)
         self.tokens += usage.prompt + usage.output
         ended = begun.model_copy(
             update={
@@ -116,23 +117,30 @@ def cost(rates: Sequence[Rate], usage: Usage) -> int:
     rate = _band(rates, usage.prompt)
     if rate is None:
         return 0
-    return _rounded(sum(count * getattr(rate, name) for name, count in usage.by_class().items()))
+    return _rounded(_sum(rate, usage))
 
 
 def worst_cost(rates: Sequence[Rate], prompt: int, answer: int) -> int:
     """The most that a call can cost: its prompt at the dearest class of the dearest band."""
-    return max(
-        (
-            _rounded(prompt * max(r.input, r.cache_write_5m, r.cache_write_1h, r.cache_read) + answer * r.output)
-            for r in rates
-        ),
-        default=0,
-    )
+    return worst_of(rates, Usage(input=prompt, output=answer))
+
+
+def worst_of(rates: Sequence[Rate], usage: Usage) -> int:
+    """The most that a usage which was not measured can have cost, as the hub posts it: `input` may be of any class."""
+    return max((_rounded(_sum(rate, usage) + usage.input * (_dearest(rate) - rate.input)) for rate in rates), default=0)
 
 
 def _band(rates: Sequence[Rate], prompt: int) -> Rate | None:
     fitting = [rate for rate in rates if prompt > rate.prompt_over or not rate.prompt_over]
     return max(fitting, key=lambda rate: rate.prompt_over, default=None)
+
+
+def _sum(rate: Rate, usage: Usage) -> int:
+    return sum(count * getattr(rate, name) for name, count in usage.by_class().items())
+
+
+def _dearest(rate: Rate) -> int:
+    return max(rate.input, rate.cache_write_5m, rate.cache_write_1h, rate.cache_read)
 
 
 def _rounded(millionths: int) -> int:

@@ -184,6 +184,17 @@ def test_a_report_that_is_certain_settles_one_that_was_not_and_not_the_other_way
     assert ("settled", USED) == (status(charge), spent())
 
 
+def test_a_call_that_is_not_certain_counts_as_the_most_that_it_can_have_cost() -> None:
+    """Its prompt may have been written to a cache, and be longer than was guessed: Haiku is dearer for long ones."""
+    granted(model=till.HAIKU)
+    charge = part("one", model=till.HAIKU, certain=False)
+    assert ("uncertain", 2_250, False) == (status(charge), charge.cost_micro, charge.certain)
+    assert 2_250 == spent().micro
+    part("one", model=till.HAIKU)
+
+    assert ("settled", 350) == (status(charge), spent().micro)
+
+
 def test_nobody_reports_the_call_of_somebody_else() -> None:
     granted()
     granted("attempt/2")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.ledger import pricing
 from sidecar.agent.endings import OutOfMoney, OutOfTokens
-from sidecar.agent.purse import Kept, cost, worst_cost
+from sidecar.agent.purse import Kept, cost, worst_cost, worst_of
 from sidecar.agent.talk import Usage
 from sidecar.callbook import CallBook
 from sidecar.wire.nouns import Allowance, Rate
@@ -60,6 +60,7 @@ def test_a_usage_that_was_guessed_is_not_certain(book):
     kept.end(kept.begin(1_000, 500), Usage(input=900, output=40, measured=False))
 
     assert [({"input": 900, "output": 40}, False)] == reported(book)
+    assert worst_cost(HAIKU, 900, 40) == kept.microusd
 
 
 def test_a_call_that_certainly_cost_nothing_is_not_reported(book):
@@ -96,4 +97,5 @@ def test_it_costs_here_what_it_costs_in_the_ledger(usage):
     theirs = pricing.Usage(**{name: getattr(usage, name) for name in pricing.CLASSES})
 
     assert pricing.cost(pricing.band(rows, theirs.prompt), theirs) == cost(HAIKU, usage)
-    assert cost(HAIKU, usage) <= worst_cost(HAIKU, usage.prompt, usage.output)
+    assert pricing.worst(rows, theirs)[0] == worst_of(HAIKU, usage)
+    assert cost(HAIKU, usage) <= worst_of(HAIKU, usage) <= worst_cost(HAIKU, usage.prompt, usage.output)
