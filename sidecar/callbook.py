@@ -7,6 +7,7 @@ that was begun and has no end counts as the most that it can have used.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -14,12 +15,14 @@ from typing import Literal
 import structlog
 from pydantic import BaseModel, ConfigDict
 
+from sidecar import atomic
 from sidecar.wire.messages import ModelCalls
 from sidecar.wire.nouns import ModelCall
 
 logger = structlog.get_logger(__name__)
 
 AT_ONCE = 100
+_NUMBER = re.compile(r"[0-9]{1,18}")
 AGAIN_SECONDS = 5.0
 """A call that was answered by nothing is told again this often."""
 
@@ -95,6 +98,9 @@ class CallBook:
         self._tidy(attempt)
 
     def _load(self, path: Path) -> None:
+        if not _NUMBER.fullmatch(path.stem):
+            logger.warning("a file that is none of the call book's was left alone", file=path.name)
+            return
         attempt = int(path.stem)
         open_calls: dict[str, _Line] = {}
         due: dict[str, _Line] = {}
@@ -118,11 +124,16 @@ class CallBook:
         self._tidy(attempt)
 
     def _write(self, attempt: int, line: _Line) -> None:
-        with self._path(attempt).open("a", encoding="utf-8") as file:
-            file.write(line.model_dump_json(exclude_defaults=True) + "\n")
+        path = self._path(attempt)
+        fresh = not path.exists()
+        with path.open("a", encoding="utf-8") as file:
+            # begins a line of its own: the one before may have been cut by a full disk or a crash
+            file.write(f"\n{line.model_dump_json(exclude_defaults=True)}\n")
             file.flush()
             if attempt in self._paid:  # money that was spent must be known after a power cut as well
                 os.fsync(file.fileno())
+        if fresh and attempt in self._paid:  # and so must the file's name
+            atomic.settle(self._directory)
 
     def _tidy(self, attempt: int) -> None:
         if not self._open.get(attempt) and not self._due.get(attempt):

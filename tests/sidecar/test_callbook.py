@@ -81,6 +81,35 @@ def test_a_line_that_a_crash_cut_costs_only_itself(tmp_path):
     assert [(7, "a", True)] == due(CallBook(tmp_path))
 
 
+def test_what_is_written_after_a_line_that_was_cut_is_not_lost_with_it(tmp_path):
+    book = CallBook(tmp_path)
+    begun(book, "a")
+    with (tmp_path / "calls" / "7.jsonl").open("a") as file:
+        file.write('{"state": "begun", "task": 3, "ca')
+    begun(book, "b")
+
+    assert [(7, "a", False), (7, "b", False)] == due(CallBook(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["7 (copy).jsonl", "notes.jsonl", "-1.jsonl", ".jsonl"])
+def test_a_file_that_is_none_of_its_own_is_left_alone(tmp_path, name):
+    begun(CallBook(tmp_path), "a")
+    (tmp_path / "calls" / name).write_text("{}")
+
+    assert [(7, "a", False)] == due(CallBook(tmp_path))
+    assert name in files(tmp_path)
+
+
+def test_the_name_of_a_new_file_is_on_the_disk_before_money_is_spent(tmp_path, monkeypatch):
+    settled: list[Path] = []
+    monkeypatch.setattr("sidecar.callbook.atomic.settle", settled.append)
+    book = CallBook(tmp_path)
+    begun(book, "a", "b")
+    begun(book, "free", attempt=8, paid=False)
+
+    assert [tmp_path / "calls"] == settled
+
+
 def test_many_calls_go_in_several_frames(tmp_path):
     book = CallBook(tmp_path)
     names = [f"c{number}" for number in range(AT_ONCE + 5)]
