@@ -52,15 +52,23 @@ def opened(keys: Sequence[tuple[str, str]]) -> list[int]:
     return sorted(found[key] for key in keys)
 
 
-def hold(ids: Sequence[int], ask: Amount) -> None:
-    """Set `ask` aside on every account, or on none: raises Exhausted with the first that has too little left."""
+def hold(ids: Sequence[int], ask: Amount, *, least: Amount | None = None) -> Amount:
+    """Set `ask` aside on every account, or with `least` as much of it as all of them have room for; what it came to.
+
+    Raises Exhausted with the first that has too little left, also for `least`; then nothing is set aside anywhere.
+    """
     accounts = _locked(ids)
     budgets = budgets_of(accounts)
-    if Account.objects.filter(_room(budgets, ask), pk__in=ids).update(**_changes(ask, NOTHING)) == len(ids):
-        return
+    much, needed = ask, ask
+    if least is not None:
+        much, needed = _fitting(accounts, budgets, ask), least.at_most(ask)
+    if much.at_most(needed) == needed:
+        held = Account.objects.filter(_room(budgets, much), pk__in=ids).update(**_changes(much, NOTHING))
+        if held == len(ids):
+            return much
     for account in accounts:
         if budget := budgets.get(account.pk):
-            lack = shortfall(budget.limits, account.spent + account.reserved, ask)
+            lack = shortfall(budget.limits, account.spent + account.reserved, needed)
             if lack is not None:
                 raise Exhausted(account, lack)
     raise Refused("account_gone", "An account of this call is not there any more.")
@@ -93,6 +101,13 @@ def _ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
 
 def _locked(ids: Sequence[int]) -> list[Account]:
     return list(Account.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+
+
+def _fitting(accounts: Iterable[Account], budgets: Mapping[int, Budget], ask: Amount) -> Amount:
+    for account in accounts:
+        if budget := budgets.get(account.pk):
+            ask = budget.limits.room(account.spent + account.reserved, ask)
+    return ask
 
 
 def _room(budgets: Mapping[int, Budget], ask: Amount) -> Q:

@@ -38,14 +38,15 @@ def grant(
     *,
     purpose: str,
     amount: Amount,
+    least: Amount | None = None,
     model: str,
     ttl: timedelta,
     now: datetime | None = None,
 ) -> Allowance:
     """Set `amount` aside for calls of `model`, priced as they are today; the same key again returns it.
 
-    All of it counts in the hour, day and month of the grant. No money is set aside where the price is free. Raises
-    Unpriced and accounts.Exhausted.
+    With `least`, as much of it as the budgets have room for, but not less than that. All of it counts in the hour, day
+    and month of the grant. No money is set aside where the price is free. Raises Unpriced and accounts.Exhausted.
     """
     at = now or timezone.now()
     if found := Allowance.objects.filter(key=key).first():
@@ -61,7 +62,7 @@ def grant(
         purpose=purpose,
         **scopes,
         accounts=accounts.opened(keys_of(scopes, purpose, at)),
-        **{f"granted_{measure}": getattr(amount, measure) for measure in MEASURES},
+        **_granted(amount),
         **_left(amount),
         granted_at=at,
         expires_at=at + ttl,
@@ -71,8 +72,12 @@ def grant(
             allowance.save(force_insert=True)
     except IntegrityError:
         return Allowance.objects.get(key=key)
-    accounts.hold(allowance.accounts, amount)
-    record(Kind.ALLOWANCE_GRANTED, allowance, tell=TELL, key=key, **asdict(amount))
+    given = accounts.hold(allowance.accounts, amount, least=least)
+    if given != amount:
+        for field, much in {**_granted(given), **_left(given)}.items():
+            setattr(allowance, field, much)
+        allowance.save()
+    record(Kind.ALLOWANCE_GRANTED, allowance, tell=TELL, key=key, **asdict(given))
     return allowance
 
 
@@ -204,6 +209,10 @@ def _priced(allowance: Allowance, model: str, usage: Usage, at: datetime, *, cer
         return pricing.worst(bands, usage)
     row = pricing.band(bands, usage.prompt)
     return pricing.cost(row, usage), row
+
+
+def _granted(amount: Amount) -> dict[str, int]:
+    return {f"granted_{measure}": getattr(amount, measure) for measure in MEASURES}
 
 
 def _left(amount: Amount) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -85,6 +85,17 @@ class Limits:
         return [
             (measure, limit - much) for measure, much in ask.items() if (limit := getattr(self, measure)) is not None
         ]
+
+    def room(self, used: Amount, ask: Amount) -> Amount:
+        """As much of `ask` as fits beside `used` (spent and reserved), measure by measure."""
+        if not self.enforce:
+            return ask
+        fits = {
+            measure: max(0, min(getattr(ask, measure), limit - getattr(used, measure)))
+            for measure in MEASURES
+            if (limit := getattr(self, measure)) is not None
+        }
+        return replace(ask, **fits)
 
 
 @dataclass(frozen=True)

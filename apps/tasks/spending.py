@@ -33,6 +33,8 @@ TOLD = timedelta(minutes=5)
 """An agent that has been connected for so long since an attempt ended has told of every call of it: it tells each again
 every few seconds until it is answered."""
 AT_ONCE = 500
+PARTS = 10
+"""An attempt begins with a tenth of what the settings allow it, where budgets have no more left, and not with less."""
 
 
 def priced_as(executor: str, model: str) -> str:
@@ -41,20 +43,28 @@ def priced_as(executor: str, model: str) -> str:
 
 
 def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
-    """Set the allowance of an attempt aside. Raises Unpriced, and Exhausted when some budget has no room for it.
+    """Set the allowance of an attempt aside, less where budgets have less left, and never less than a part of it.
+
+    Raises Unpriced, and Exhausted when some budget has no room for that part.
 
     Call it last in the transaction that assigns: it locks accounts.
     """
     if offer.executor in FREE_EXECUTORS:
         return
+    most = Amount(micro=settings.ATTEMPT_MICROUSD, tokens=settings.MODEL_TOKENS, calls=settings.ATTEMPT_CALLS)
     allowances.grant(
         _key(attempt),
         {"task": str(task.pk), "repo": task.repo.slug if task.repo else "", "agent": agent},
         purpose=PURPOSE,
-        amount=Amount(micro=settings.ATTEMPT_MICROUSD, tokens=settings.MODEL_TOKENS, calls=settings.ATTEMPT_CALLS),
+        amount=most,
+        least=_part(most),
         model=priced_as(offer.executor, offer.model),
         ttl=timedelta(seconds=task.timeout_seconds) + LATE,
     )
+
+
+def _part(most: Amount) -> Amount:
+    return Amount(**{measure: -(-much // PARTS) for measure, much in most.items()})
 
 
 def allowance_of(attempt: Attempt) -> tuple[Amount, Sequence[Row]] | None:

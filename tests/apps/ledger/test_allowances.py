@@ -97,6 +97,18 @@ def test_it_is_refused_as_a_whole_when_any_account_has_too_little_left() -> None
     assert not Allowance.objects.exists()
 
 
+def test_less_is_granted_where_less_is_left_and_the_same_again_is_the_same() -> None:
+    till.allow(Scope.AGENT, "ada", calls=9)
+    till.allow(Scope.HUB, micro=30_000)
+    least = Amount(micro=10_000, tokens=1_000, calls=1)
+    first, again = granted(least=least), granted(least=least)
+
+    assert Amount(micro=30_000, tokens=10_000, calls=9) == first.granted == again.granted == held() == left()
+    with pytest.raises(Exhausted):
+        granted("attempt/2", least=least)
+    assert [first] == list(Allowance.objects.all())
+
+
 def test_the_model_that_it_is_for_has_a_price() -> None:
     with pytest.raises(Unpriced):
         granted(model="mystery")

@@ -31,6 +31,23 @@ def test_what_does_not_fit_beside_what_is_used_falls_short(limits, used, ask, ex
 @pytest.mark.parametrize(
     ("limits", "used", "expected"),
     [
+        (Limits(), Amount(micro=10**9), Amount(micro=5, tokens=50)),
+        (Limits(micro=10), Amount(micro=7), Amount(micro=3, tokens=50)),
+        (Limits(micro=10, tokens=40), Amount(micro=12, tokens=1), Amount(micro=0, tokens=39)),
+        (Limits(micro=10, calls=0), NOTHING, Amount(micro=5, tokens=50)),
+        (Limits(micro=10, enforce=False), Amount(micro=12), Amount(micro=5, tokens=50)),
+    ],
+)
+def test_as_much_fits_as_every_measure_has_room_for(limits, used, expected):
+    ask = Amount(micro=5, tokens=50)
+
+    assert expected == limits.room(used, ask)
+    assert shortfall(limits, used, expected) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "expected"),
+    [
         (Limits(), Amount(micro=5), None),
         (Limits(micro=10), Amount(micro=8), 80),
         (Limits(micro=10, calls=2), Amount(micro=1, calls=1), 50),

@@ -245,14 +245,58 @@ def test_nobody_else_can_charge_an_attempt_and_nonsense_is_answered_but_not_post
 def test_when_no_budget_has_room_the_next_grade_gets_it_at_once():
     cast.agent("ada", offers=[CLAUDE])
     cast.agent("bob", offers=[LOCAL])
-    budgets.set_budget("day", by="tests", limits=Limits(micro=MICRO - 1))
+    budgets.set_budget("day", by="tests", limits=Limits(micro=MICRO // 10 - 1))
     task = words("complex")
     match()
     attempt = Attempt.objects.open().get(task=task)
 
     assert ("bob", "local") == (attempt.agent.name, attempt.grade)
     event = Event.objects.get(kind="task.rerouted")
-    assert "has $0.999999 left; $1.00 are needed" in event.data["reason"]
+    assert "has $0.099999 left; $0.10 are needed" in event.data["reason"]
+
+
+def granted(measure: str) -> list[int]:
+    return list(Allowance.objects.order_by("pk").values_list(measure, flat=True))
+
+
+@pytest.mark.parametrize(
+    ("scope", "limits", "given"),
+    [
+        ("task", Limits(micro=500_000), (500_000, 400_000, 200)),
+        ("day", Limits(micro=100_000), (100_000, 400_000, 200)),
+        ("agent", Limits(tokens=40_000, calls=150), (MICRO, 40_000, 150)),
+        ("repo", Limits(micro=1, calls=1, enforce=False), (MICRO, 400_000, 200)),
+    ],
+)
+def test_an_attempt_gets_what_there_is_when_that_is_less_than_the_settings_allow(
+    scope: str, limits: Limits, given: tuple[int, int, int]
+):
+    cast.agent(offers=[CLAUDE])
+    budgets.set_budget(scope, by="tests", limits=limits)
+    attempt = cast.assigned(words("complex", repo=cast.repo()))
+    told = assignment(attempt).allowance
+
+    assert told is not None
+    assert given == (told.microusd, told.tokens, told.calls)
+    assert given == (day().reserved_micro, day().reserved_tokens, day().reserved_calls)
+
+
+def test_a_budget_of_calls_lets_a_local_model_use_all_of_them():
+    cast.agent(offers=[LOCAL])
+    budgets.set_budget("day", by="tests", limits=Limits(calls=150))
+    cast.assigned(words())
+
+    assert [150] == granted("granted_calls")
+
+
+def test_less_than_a_tenth_is_not_begun_with():
+    cast.agent(offers=[LOCAL])
+    budgets.set_budget("day", by="tests", limits=Limits(calls=19))
+    task = words()
+    match()
+
+    assert not Attempt.objects.filter(task=task).exists()
+    assert "has 19 calls left; 20 calls are needed" in cast.fresh(task).last_error
 
 
 def test_without_another_grade_it_rests_and_says_why():
@@ -263,7 +307,7 @@ def test_without_another_grade_it_rests_and_says_why():
     match()
 
     assert not Attempt.objects.exists()
-    assert "has $0.000001 left; $1.00 are needed. It is tried again at" in why(cast.fresh(task))
+    assert "has $0.000001 left; $0.10 are needed. It is tried again at" in why(cast.fresh(task))
 
     budgets.set_budget("day", by="tests", limits=Limits())
     cast.rest(task)
@@ -294,12 +338,13 @@ def test_a_new_hub_spends_at_most_five_dollars_a_day():
 
 
 @override_settings(ATTEMPT_MICROUSD=2_000_000)
-def test_bothat_once_cannot_promise_more_than_there_is():
+def test_attempts_at_once_cannot_promise_more_than_there_is():
     for _ in range(4):
         cast.agent(offers=[CLAUDE])
     for _ in range(4):
         words("complex")
     match()
 
-    assert 2 == Attempt.objects.open().count()
-    assert 4_000_000 == day().reserved_micro
+    assert 3 == Attempt.objects.open().count()
+    assert [2_000_000, 2_000_000, 1_000_000] == granted("granted_micro")
+    assert 5_000_000 == day().reserved_micro
