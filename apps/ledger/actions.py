@@ -21,7 +21,7 @@ from apps.ledger import accounts, prices, pricing
 from apps.ledger.lifecycle import ChargeStatus
 from apps.ledger.limits import NOTHING, keys_of
 from apps.ledger.models import Charge, Price
-from apps.ledger.pricing import Estimate, Row, Usage
+from apps.ledger.pricing import LONGEST_MODEL, Estimate, Row, Usage
 
 RESERVATION_TTL = timedelta(minutes=15)
 """How long a call may take before it is posted at its estimate; its report is taken later, too."""
@@ -211,8 +211,8 @@ def insert(charge: Charge) -> bool:
     """Write a new charge; False when its call id was taken a moment ago. Raises Invalid for an id that cannot be."""
     if not 0 < len(charge.call_id) <= 100 or not charge.call_id.isprintable():
         raise Invalid("call_id", "The id of a call has 1 to 100 characters that can be seen.")
-    if not 0 < len(charge.model) <= 120:
-        raise Invalid("model", "The id of a model has 1 to 120 characters.")
+    if not 0 < len(charge.model) <= LONGEST_MODEL:
+        raise Invalid("model", f"The id of a model has 1 to {LONGEST_MODEL} characters.")
     try:
         with transaction.atomic():
             charge.save(force_insert=True)

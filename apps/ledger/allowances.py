@@ -20,7 +20,7 @@ from apps.ledger.actions import CallTaken, utc_day
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import MEASURES, NOTHING, Amount, keys_of
 from apps.ledger.models import Allowance, Charge
-from apps.ledger.pricing import Row, Unpriced, Usage
+from apps.ledger.pricing import LONGEST_MODEL, Row, Unpriced, Usage
 
 TELL = ("dashboard",)
 
@@ -53,6 +53,8 @@ def grant(
         return found
     if min(asdict(amount).values()) < 0:
         raise Invalid("amount", "An allowance is never less than nothing.")
+    if len(model) > LONGEST_MODEL:  # its calls could not be written down
+        raise Unpriced(model)
     bands = prices.bands_to_charge(model, utc_day(at))
     if pricing.is_free(bands):
         amount = replace(amount, micro=0)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.ledger import lifecycle
 from apps.ledger.limits import EACH, GIVEN, NOTHING, Amount, Limits, Scope
-from apps.ledger.pricing import CLASSES, LONGEST_MS, Row, Usage, dollars
+from apps.ledger.pricing import CLASSES, LONGEST_MODEL, LONGEST_MS, Row, Usage, dollars
 
 MODEL = RegexValidator(r"\A[^\s*]+\Z|\A[^\s*]+:\*\Z", "A model's id, or the beginning of some that ends in :*.")
 _UNPOSTED = ("reserved", "voided")
@@ -29,7 +29,7 @@ class Price(models.Model):
     """
 
     model = models.CharField(
-        max_length=120, validators=[MODEL], help_text="Its id; or the beginning of many ids, such as ollama:*"
+        max_length=LONGEST_MODEL, validators=[MODEL], help_text="Its id; or the beginning of many ids, such as ollama:*"
     )
     effective_from = models.DateField(default=timezone.localdate)
     prompt_over = models.PositiveBigIntegerField(
@@ -239,7 +239,7 @@ class Charge(Caused):
 
     call_id = models.CharField(max_length=100, unique=True)
     status = models.CharField(max_length=10, choices=lifecycle.CHARGE.choices, default=lifecycle.ChargeStatus.RESERVED)
-    model = models.CharField(max_length=120)
+    model = models.CharField(max_length=LONGEST_MODEL)
     allowance = models.ForeignKey(Allowance, null=True, blank=True, on_delete=models.PROTECT, related_name="charges")
     corrects = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="corrections")
     price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="charges")

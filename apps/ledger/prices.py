@@ -18,7 +18,7 @@ from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 from apps.ledger import pricing
 from apps.ledger.models import MODEL, Allowance, Charge, Price
-from apps.ledger.pricing import ANY, CLASSES, MILLION, Row
+from apps.ledger.pricing import ANY, CLASSES, LONGEST_MODEL, MILLION, Row
 
 DATA = Path(__file__).with_name("prices.json")
 LOCAL = {
@@ -145,6 +145,8 @@ def check(model: str, rates: Mapping[str, int], *, free: bool) -> None:
         MODEL(model)
     except ValidationError as error:
         raise Invalid("model", error.messages[0]) from error
+    if len(model) > LONGEST_MODEL:
+        raise Invalid("model", f"The id of a model has at most {LONGEST_MODEL} characters.")
     if unknown := set(rates) - set(CLASSES):
         raise Invalid("rates", f"There are no tokens of class {', '.join(sorted(unknown))}.")
     if any(type(rate) is not int or rate < 0 for rate in rates.values()):

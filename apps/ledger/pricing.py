@@ -12,6 +12,8 @@ CLASSES = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 MILLION = 1_000_000
 MOST_TOKENS = 1_000_000_000
 """Of one class in one call; more is a mistake or a lie."""
+LONGEST_MODEL = 240
+"""Characters of a model's id, with the executor's name before it."""
 LONGEST_MS = 7 * 24 * 3600 * 1000
 """A week, in milliseconds: no call takes longer, and any number of such durations can be added up."""
 ANY = "*"

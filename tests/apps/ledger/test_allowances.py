@@ -15,7 +15,7 @@ from apps.ledger.allowances import UnknownAllowance
 from apps.ledger.jobs import reap
 from apps.ledger.limits import NOTHING, Amount, Scope
 from apps.ledger.models import Allowance, Charge
-from apps.ledger.pricing import Unpriced, Usage
+from apps.ledger.pricing import LONGEST_MODEL, Unpriced, Usage
 from tests.apps.ledger import till
 from tests.apps.ledger.till import LATER, NOW, USAGE, USED, granted, held, part, spent, status
 
@@ -112,6 +112,15 @@ def test_less_is_granted_where_less_is_left_and_the_same_again_is_the_same() -> 
 def test_the_model_that_it_is_for_has_a_price() -> None:
     with pytest.raises(Unpriced):
         granted(model="mystery")
+
+
+def test_a_model_whose_calls_could_not_be_written_down_is_not_begun_with() -> None:
+    longest = "ollama:" + "m" * (LONGEST_MODEL - 7)
+    granted(model=longest)
+    assert longest == part(model=longest).model
+
+    with pytest.raises(Unpriced):
+        granted("attempt/2", model=longest + "m")
 
 
 def test_it_is_never_less_than_nothing() -> None:
@@ -222,7 +231,7 @@ def test_what_a_sidecar_says_beside_the_usage_never_stops_the_report() -> None:
 
     assert (0, 120) == (charge.duration_ms, len(charge.request_id))
     with pytest.raises(Invalid):
-        part(model="m" * 121)
+        part(model="m" * (LONGEST_MODEL + 1))
 
 
 def test_without_an_allowance_nothing_is_reported() -> None:

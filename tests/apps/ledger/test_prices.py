@@ -126,6 +126,7 @@ def test_a_price_that_nothing_was_charged_by_is_put_right() -> None:
         ("model", {"model": "*"}),
         ("model", {"model": "a*b"}),
         ("model", {"model": ""}),
+        ("model", {"model": "m" * 241}),
         ("rates", {"rates": {"input": 1.5}}),
         ("rates", {"rates": {"input": -1}}),
         ("rates", {"rates": {"thinking": 1}}),

@@ -122,6 +122,14 @@ def test_the_rest_goes_back_too_when_the_checks_did_not_pass():
     assert "released" == Allowance.objects.get().status
 
 
+def test_the_calls_of_a_model_with_the_longest_name_are_posted():
+    cast.agent(offers=[{**LOCAL, "model": "m" * 200}])
+    attempt = cast.working(words())
+    said(attempt, call("a"))
+
+    assert ["ollama:" + "m" * 200] == list(Charge.objects.values_list("model", flat=True))
+
+
 def test_a_call_that_is_told_after_the_end_is_posted_all_the_same():
     cast.agent(offers=[CLAUDE])
     attempt = cast.working(words("complex"))
