@@ -94,6 +94,7 @@ def settle_part(
     certain: bool = True,
     duration_ms: int = 0,
     request_id: str = "",
+    note: str = "",
     now: datetime | None = None,
 ) -> Charge:
     """A call was made under the allowance: record it and take it from what is left; the rest of it is spent beyond.
@@ -123,7 +124,7 @@ def settle_part(
         cost_micro=cost,
         duration_ms=pricing.milliseconds(duration_ms),
         request_id=request_id[:120],
-        note="There is no price for this model." if row is None else "",
+        note="There is no price for this model." if row is None else note[:300],
         started_at=began,
         resolved_at=at,
     )

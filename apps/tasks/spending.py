@@ -89,17 +89,22 @@ def settle(
 ) -> None:
     """Post one call that its agent reports, whether the attempt is over or not. Raises Invalid for impossible tokens.
 
-    The model is the one that was assigned: a report could name a cheaper one.
+    The model is the one that was assigned: a report could name a cheaper one. Tokens of a class that has no price here
+    are counted as output, which is the dearest, and the call is not certain.
     """
+    others = {name: count for name, count in tokens.items() if name not in CLASSES and count}
+    used = {name: tokens.get(name, 0) for name in CLASSES}
+    used["output"] += sum(others.values())
     allowances.settle_part(
         _key(attempt.pk),
         f"{attempt.pk}:{call_id}",
-        Usage(**{name: tokens.get(name, 0) for name in CLASSES}),
+        Usage(**used),
         model=priced_as(attempt.executor, attempt.model),
         started_at=started_at,
-        certain=certain,
+        certain=certain and not others,
         duration_ms=duration_ms,
         request_id=request_id,
+        note=f"Tokens without a price, counted as output: {', '.join(sorted(others))}." if others else "",
     )
 
 

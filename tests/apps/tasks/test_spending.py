@@ -240,6 +240,17 @@ def test_the_model_that_was_assigned_is_charged_whatever_the_report_says():
     assert ["claude-sonnet-5-5"] == list(Charge.objects.values_list("model", flat=True))
 
 
+def test_tokens_of_a_class_that_nobody_knows_are_not_free():
+    cast.agent(offers=[CLAUDE])
+    attempt = cast.working(words("complex"))
+    said(attempt, call("a", tokens={"input": 1_000, "output": 100, "image": 50, "audio": 0}))
+    charge = Charge.objects.get()
+
+    assert ("uncertain", 150) == (charge.status, charge.output)
+    assert "Tokens without a price, counted as output: image." == charge.note
+    assert 4_000 + 1_500 == charge.cost_micro
+
+
 def test_nobody_else_can_charge_an_attempt_and_nonsense_is_answered_but_not_posted():
     cast.agent(offers=[CLAUDE])
     attempt = cast.working(words("complex"))
