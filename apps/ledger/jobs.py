@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, time
 
+import structlog
 from django.utils import timezone
 
 from apps.ledger import actions, allowances, prices
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.models import Allowance, Charge
 
+logger = structlog.get_logger(__name__)
 AT_ONCE = 500
 
 
 def reap(now: datetime | None = None) -> int:
     """Post reservations whose time is over at their estimate, flagged uncertain, and let silent allowances lapse.
 
-    Calls whose missing price was entered since are posted by it. How many calls and allowances in all.
+    Calls whose missing price was entered since are posted by it. How many calls and allowances in all; one that cannot
+    be dealt with is logged, and stops no other.
     """
     at = now or timezone.now()
-    calls = Charge.objects.filter(status=ChargeStatus.RESERVED, expires_at__lte=at).values_list("call_id", flat=True)
-    silent = Allowance.objects.filter(status=AllowanceStatus.OPEN, expires_at__lte=at).values_list("key", flat=True)
-    expired, lapsed = list(calls[:AT_ONCE]), list(silent[:AT_ONCE])
-    for call_id in expired:
-        actions.mark_uncertain(call_id, reason="Nobody reported in time.", now=at)
-    for key in lapsed:
-        allowances.lapse(key)
-    late = list(_priced_late())
-    for call_id in late:
-        actions.price_late(call_id, now=at)
-    return len(expired) + len(lapsed) + len(late)
+    calls = Charge.objects.filter(status=ChargeStatus.RESERVED, expires_at__lte=at).order_by("expires_at")
+    silent = Allowance.objects.filter(status=AllowanceStatus.OPEN, expires_at__lte=at).order_by("expires_at")
+    expired, lapsed = calls.values_list("call_id", flat=True), silent.values_list("key", flat=True)
+    return (
+        _each(expired[:AT_ONCE], lambda call: actions.mark_uncertain(call, reason="Nobody reported in time.", now=at))
+        + _each(lapsed[:AT_ONCE], allowances.lapse)
+        + _each(_priced_late(), lambda call: actions.price_late(call, now=at))
+    )
+
+
+def _each(names: Iterable[str], deed: Callable[[str], object]) -> int:
+    done = 0
+    for name in list(names):
+        try:
+            deed(name)
+            done += 1
+        except Exception:
+            logger.exception("could not be reaped", name=name)
+    return done
 
 
 def _priced_late() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -80,6 +81,31 @@ def test_when_nobody_reports_the_rest_counts_as_spent_until_somebody_does() -> N
     allowances.release("attempt/1", now=LATER)
 
     assert (USED + USED, NOTHING) == (spent(), held())
+
+
+def test_what_cannot_be_reaped_stops_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that waited longest comes first, so that those that come after it are what is seen."""
+    done: list[str] = []
+
+    def broken(deed: Callable[..., object]) -> Callable[..., object]:
+        def fails_once(name: str, **facts: object) -> object:
+            done.append(name)
+            if name in ("first", "attempt/1"):
+                raise ZeroDivisionError
+            return deed(name, **facts)
+
+        return fails_once
+
+    till.reserved("second", ttl=timedelta(minutes=2))
+    till.reserved("first", ttl=timedelta(minutes=1))
+    granted("attempt/2", ttl=timedelta(minutes=2))
+    granted("attempt/1", ttl=timedelta(minutes=1))
+    monkeypatch.setattr(actions, "mark_uncertain", broken(actions.mark_uncertain))
+    monkeypatch.setattr(allowances, "lapse", broken(allowances.lapse))
+
+    assert 2 == reap(LATER)
+    assert ["first", "second", "attempt/1", "attempt/2"] == done
+    assert ["lapsed", "open"] == list(Allowance.objects.order_by("pk").values_list("status", flat=True))
 
 
 def test_it_does_not_lapse_before_its_time() -> None:
