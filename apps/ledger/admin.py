@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -12,57 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.events.admin import Shown
-from apps.events.refused import Invalid, Refused
+from apps.events.refused import Refused
 from apps.ledger import accounts, allowances, budgets, prices
+from apps.ledger.forms import KEY, BudgetForm, PriceForm
 from apps.ledger.lifecycle import AllowanceStatus
 from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
-from apps.ledger.pricing import CLASSES, MILLION, dollars, is_stale
-
-KEY = ("model", "effective_from", "prompt_over")
-PER_MILLION = "$ per million tokens"
-
-
-class Dollars(forms.DecimalField):
-    """Money as people write it, with up to six decimals; its value is whole micro-USD, or `empty`."""
-
-    def __init__(self, *, empty: int | None, **options: Any) -> None:
-        super().__init__(min_value=0, max_digits=15, decimal_places=6, required=False, **options)
-        self.empty = empty
-
-    def clean(self, value: Any) -> Any:
-        written: Decimal | None = super().clean(value)
-        return self.empty if written is None else prices.micro_of(written)
-
-    def prepare_value(self, value: Any) -> Any:
-        """What is stored in dollars; what somebody just wrote as it is."""
-        return Decimal(value) / MILLION if isinstance(value, int) else value
-
-
-class PriceForm(forms.ModelForm[Price]):
-    """Rates in dollars per million tokens, as providers write them."""
-
-    input = Dollars(empty=0, help_text=PER_MILLION)
-    output = Dollars(empty=0, help_text=PER_MILLION)
-    cache_write_5m = Dollars(empty=0, help_text=PER_MILLION)
-    cache_write_1h = Dollars(empty=0, help_text=PER_MILLION)
-    cache_read = Dollars(empty=0, help_text=PER_MILLION)
-
-    class Meta:
-        model = Price
-        fields = [*KEY, *CLASSES, "free", "source", "verified_on"]
-
-    def clean(self) -> dict[str, Any]:
-        """What `set_price` would refuse is an error of the form."""
-        asked = super().clean() or self.cleaned_data
-        if not self.errors:
-            try:
-                model, since, over = (asked.get(name, getattr(self.instance, name)) for name in KEY)
-                prices.check(model, {name: asked[name] for name in CLASSES}, free=asked["free"])
-                prices.check_band(model, since, over)
-            except Invalid as invalid:
-                self.add_error(invalid.field if invalid.field in self.fields else None, invalid.message)
-        return asked
+from apps.ledger.pricing import CLASSES, dollars, is_stale
 
 
 @admin.register(Price)
@@ -106,38 +61,6 @@ class PriceAdmin(admin.ModelAdmin[Price]):
             obj.pk = saved.pk
         except Refused as refused:
             self.message_user(request, refused.message, messages.ERROR)
-
-
-class BudgetForm(forms.ModelForm[Budget]):
-    """The limit of money in dollars."""
-
-    limit_micro = Dollars(empty=None, label="Limit in dollars", help_text="Empty for any amount.")
-
-    class Meta:
-        model = Budget
-        fields = ["scope", "key", "limit_micro", "limit_tokens", "limit_calls", "enforce"]
-
-    @property
-    def limits(self) -> Limits:
-        """What was asked for."""
-        asked = self.cleaned_data
-        return Limits(
-            micro=asked["limit_micro"],
-            tokens=asked["limit_tokens"],
-            calls=asked["limit_calls"],
-            enforce=asked["enforce"],
-        )
-
-    def clean(self) -> dict[str, Any]:
-        """What `set_budget` would refuse is an error of its field."""
-        asked = super().clean() or self.cleaned_data
-        if not self.errors:
-            try:
-                budgets.check(asked.get("scope", self.instance.scope), asked.get("key", self.instance.key), self.limits)
-            except Invalid as invalid:
-                field = invalid.field if invalid.field in self.fields else f"limit_{invalid.field}"
-                self.add_error(field, invalid.message)
-        return asked
 
 
 def current(budget: Budget) -> Account | None:
