@@ -87,4 +87,8 @@ class Kind(StrEnum):
     CHARGE_CORRECTED = "charge.corrected", "The cost of a call was put right by an entry of its own."
     ALLOWANCE_GRANTED = "allowance.granted", "Money, tokens and calls were set aside for an attempt."
     ALLOWANCE_LAPSED = "allowance.lapsed", "Nobody reported in time; what was left of an allowance counts as spent."
+    ALLOWANCE_EXCEEDED = (
+        "allowance.exceeded",
+        "More was reported than an allowance can have paid for; somebody has to look at its agent.",
+    )
     ALLOWANCE_RELEASED = "allowance.released", "What was left of an allowance went back."

@@ -27,6 +27,7 @@ RESERVATION_TTL = timedelta(minutes=15)
 """How long a call may take before it is posted at its estimate; its report is taken later, too."""
 TELL = ("dashboard",)
 NO_USAGE = Usage()
+NO_PRICE = "There is no price for this model."
 
 
 class UnknownCall(Refused):
@@ -159,9 +160,8 @@ def price_late(call_id: str, *, now: datetime | None = None) -> Charge:
     if charge.certain:
         return settle(call_id, usage, now=now)
     cost, row = pricing.worst(bands, usage)
-    _resolve(
-        charge, ChargeStatus.UNCERTAIN, Kind.CHARGE_UNCERTAIN, usage=usage, cost=cost, price_id=row.id, now=now, note=""
-    )
+    facts: dict[str, Any] = {"cost": cost, "price_id": row.id, "note": charge.note.removeprefix(NO_PRICE)}
+    _resolve(charge, ChargeStatus.UNCERTAIN, Kind.CHARGE_UNCERTAIN, usage=usage, now=now, **facts)
     return charge
 
 

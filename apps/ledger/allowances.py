@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from apps.events.kinds import Kind
@@ -20,9 +21,14 @@ from apps.ledger.actions import CallTaken, utc_day
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import MEASURES, NOTHING, Amount, keys_of
 from apps.ledger.models import Allowance, Charge
-from apps.ledger.pricing import LONGEST_MODEL, Row, Unpriced, Usage
+from apps.ledger.pricing import CLASSES, LONGEST_MODEL, Row, Unpriced, Usage
 
 TELL = ("dashboard",)
+MOST_REPORTED = 10_000_000
+"""Tokens of one class in one call that a machine may report; more than any model can read or write."""
+FACTOR = 2
+"""A sidecar keeps to its tokens but for what it estimated; beyond twice as many it is not believed."""
+BEYOND = "More than its allowance can have paid for."
 
 
 class UnknownAllowance(Refused):
@@ -100,15 +106,22 @@ def settle_part(
     """A call was made under the allowance: record it and take it from what is left; the rest of it is spent beyond.
 
     The same again changes nothing, but that a report which is `certain` settles one that was not. A call without a
-    price is recorded as uncertain with an unknown cost, until an operator has entered the price (`jobs.reap`). Raises
-    UnknownAllowance, and CallTaken when the call is somebody else's.
+    price is recorded as uncertain with an unknown cost, until an operator has entered the price (`jobs.reap`). One that
+    no honest sidecar would have made, beyond the allowance's calls or far beyond its tokens, is uncertain as well.
+
+    Raises UnknownAllowance, Invalid for impossible tokens, and CallTaken when the call is somebody else's.
     """
     at = now or timezone.now()
+    if max(asdict(usage).values()) > MOST_REPORTED:
+        raise Invalid("usage", f"No call has more than {MOST_REPORTED:,} tokens of one class.")
     allowance = _locked(key)
     if found := Charge.objects.filter(call_id=call_id).first():
         return _again(found, allowance, usage, certain=certain, now=at)
     # A machine's clock may be wrong, and a wrong day may be a cheaper one: nothing began before the grant.
     began = max(allowance.granted_at, min(started_at, at))
+    exceeded, first = _exceeded(allowance, usage)
+    if exceeded:
+        certain, note = False, BEYOND
     cost, row = _priced(allowance, model, usage, began, certain=certain) or (None, None)
     charge = Charge(
         call_id=call_id,
@@ -124,13 +137,15 @@ def settle_part(
         cost_micro=cost,
         duration_ms=pricing.milliseconds(duration_ms),
         request_id=request_id[:120],
-        note="There is no price for this model." if row is None else note[:300],
+        note=note[:300] or (actions.NO_PRICE if row is None else ""),
         started_at=began,
         resolved_at=at,
     )
     if not actions.insert(charge):
         return _again(Charge.objects.get(call_id=call_id), allowance, usage, certain=certain, now=at)
     _take(allowance, charge.posted)
+    if first:
+        record(Kind.ALLOWANCE_EXCEEDED, allowance, tell=TELL, key=key, agent=allowance.agent, call_id=call_id)
     kind = Kind.CHARGE_SETTLED if charge.status == ChargeStatus.SETTLED else Kind.CHARGE_UNCERTAIN
     record(kind, charge, tell=TELL, call_id=call_id, model=model, purpose=charge.purpose, micro=charge.cost_micro)
     return charge
@@ -169,6 +184,21 @@ def lapse(key: str) -> Allowance:
     return allowance
 
 
+def _exceeded(allowance: Allowance, usage: Usage) -> tuple[bool, bool]:
+    """Whether a call of `usage` is beyond what a sidecar that keeps to its allowance makes, and is the first such."""
+    more = Amount(tokens=usage.tokens, calls=1)
+    if allowance.status != AllowanceStatus.RELEASED and more.at_most(allowance.left) == more:
+        return False, False
+    sums = allowance.charges.aggregate(calls=Count("pk"), **{name: Sum(name, default=0) for name in CLASSES})
+    before = Amount(tokens=sum(sums[name] for name in CLASSES), calls=sums["calls"])
+    exceeded = _is_beyond(before + more, allowance.granted)
+    return exceeded, exceeded and not _is_beyond(before, allowance.granted)
+
+
+def _is_beyond(reported: Amount, granted: Amount) -> bool:
+    return reported.calls > granted.calls or reported.tokens > FACTOR * granted.tokens
+
+
 def _take(allowance: Allowance, cost: Amount) -> None:
     """Post the cost of a call, out of what the allowance has left as far as that goes."""
     covered = cost.at_most(allowance.left)
@@ -182,13 +212,11 @@ def _take(allowance: Allowance, cost: Amount) -> None:
 def _again(found: Charge, allowance: Allowance, usage: Usage, *, certain: bool, now: datetime) -> Charge:
     if found.allowance_id != allowance.pk:
         raise CallTaken("call_taken", call_id=found.call_id)
-    if (
-        certain
-        and found.status == ChargeStatus.UNCERTAIN
-        and (found.price_id is not None or _priced(allowance, found.model, usage, found.started_at, certain=True))
-    ):
-        return actions.settle(found.call_id, usage, now=now)
-    return found
+    if not certain or found.status != ChargeStatus.UNCERTAIN or found.note == BEYOND:
+        return found  # what is beyond the allowance does not become true by being said again
+    if found.price_id is None and _priced(allowance, found.model, usage, found.started_at, certain=True) is None:
+        return found
+    return actions.settle(found.call_id, usage, now=now)
 
 
 def bands_of(allowance: Allowance, model: str, at: datetime) -> tuple[Row, ...]:

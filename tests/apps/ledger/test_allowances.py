@@ -242,6 +242,53 @@ def test_a_call_that_is_not_certain_counts_as_the_most_that_it_can_have_cost() -
     assert ("settled", 350) == (status(charge), spent().micro)
 
 
+def exceeded() -> list[tuple[str, str]]:
+    return [(data["agent"], data["call_id"]) for data in facts_of("allowance.exceeded")]
+
+
+def facts_of(kind: str) -> list[dict[str, str]]:
+    return list(Event.objects.filter(kind=kind).order_by("pk").values_list("data", flat=True))
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_more_calls_than_were_granted_are_posted_and_not_believed(released: bool) -> None:
+    granted(amount=Amount(micro=100_000, tokens=10_000, calls=2))
+    if released:
+        allowances.release("attempt/1", now=NOW)
+    charges = [part(f"call-{number}") for number in range(4)]
+    part("call-3")
+
+    assert ["settled", "settled", "uncertain", "uncertain"] == [status(charge) for charge in charges]
+    assert ["", allowances.BEYOND] == [charges[0].note, charges[3].note]
+    assert [("ada", "call-2")] == exceeded()
+    assert 14_000 * 2 + 18_000 * 2 == spent().micro
+
+
+def test_far_more_tokens_than_were_granted_are_posted_and_not_believed() -> None:
+    granted()
+    part("one", Usage(output=9_000))
+    believed = part("two", Usage(output=11_000))
+    charge = part("three", Usage(output=1))
+
+    assert ("settled", "uncertain") == (status(believed), status(charge))
+    assert [("ada", "three")] == exceeded()
+
+
+def test_one_report_of_far_more_tokens_than_were_granted_is_not_believed() -> None:
+    granted()
+
+    assert "uncertain" == status(part("one", Usage(output=20_001)))
+    assert [("ada", "one")] == exceeded()
+
+
+def test_a_call_that_no_model_can_make_is_not_posted() -> None:
+    granted()
+
+    with pytest.raises(Invalid):
+        part(usage=Usage(input=allowances.MOST_REPORTED + 1))
+    assert not Charge.objects.exists()
+
+
 def test_nobody_reports_the_call_of_somebody_else() -> None:
     granted()
     granted("attempt/2")
