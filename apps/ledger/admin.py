@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from apps.events.admin import Shown
 from apps.events.refused import Refused
 from apps.ledger import accounts, allowances, budgets, prices
-from apps.ledger.forms import KEY, BudgetForm, PriceForm
-from apps.ledger.lifecycle import AllowanceStatus
+from apps.ledger import actions as calls
+from apps.ledger.forms import KEY, BudgetForm, CorrectionForm, PriceForm
+from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from apps.ledger.pricing import CLASSES, dollars, is_stale
+
+Row = TypeVar("Row", bound=Model)
+
+
+class Acting(admin.ModelAdmin[Row], Generic[Row]):
+    """Rows that are written by actions of this room. When one refuses, nothing was changed, and the page says why."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **options)
+        except Refused as refused:  # out of the transaction that would have said that it was changed
+            self.message_user(request, refused.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
 
 @admin.register(Price)
@@ -177,14 +191,54 @@ class AllowanceAdmin(Shown[Allowance]):
 
 
 @admin.register(Charge)
-class ChargeAdmin(Shown[Charge]):
-    """Every call of a model."""
+class ChargeAdmin(Acting[Charge]):
+    """Every call of a model. None is changed: what one cost is put right by an entry of its own."""
 
+    form = CorrectionForm
     list_display = ["call_id", "started_at", "status", "purpose", "model", "task", "agent", "shown_cost", "tokens"]
     list_filter = ["status", "purpose", "model", "started_at"]
     search_fields = ["=call_id", "=task", "=goal", "=request_id"]
     date_hierarchy = "started_at"
     show_full_result_count = False
+    actions = ["price_now"]
+    readonly_fields = [field.name for field in Charge._meta.fields if field.name != "id"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Charge | None = None) -> Any:
+        shown = (None, {"fields": self.readonly_fields})
+        if obj is None or not self.has_change_permission(request, obj):
+            return [shown]
+        put_right = {
+            "fields": ["cost", "reason", "correction_id"],
+            "description": "For a refund, or where the bill says something else. An uncertain call is settled by it.",
+        }
+        return [("Put right what it cost", put_right), shown]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Charge | None = None) -> bool:
+        may = bool(super().has_change_permission(request, obj))
+        return may and (obj is None or (obj.cost_micro is not None and obj.corrects_id is None))
+
+    def save_model(self, request: HttpRequest, obj: Charge, form: Any, change: bool) -> None:
+        said = form.cleaned_data
+        correction, by = str(said["correction_id"]), request.user.get_username()
+        calls.correct(obj.call_id, said["cost"], correction_id=correction, by=by, reason=said["reason"])
+
+    @admin.action(description="Post those without a price, now that it is entered", permissions=["change"])
+    def price_now(self, request: HttpRequest, chosen: QuerySet[Charge]) -> None:
+        """The clock does the same every five minutes."""
+        waiting, done = list(chosen.filter(cost_micro=None, status=ChargeStatus.UNCERTAIN)), 0
+        for charge in waiting:
+            try:
+                calls.price_late(charge.call_id)
+                done += 1
+            except Refused as refused:
+                self.message_user(request, f"{charge.call_id}: {refused.message}", messages.ERROR)
+        self.message_user(request, f"{done} posted.")
 
     @admin.display
     def tokens(self, charge: Charge) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
+from uuid import uuid4
 
 from django import forms
 
 from apps.events.refused import Invalid
 from apps.ledger import budgets, prices
 from apps.ledger.limits import Limits
-from apps.ledger.models import Budget, Price
+from apps.ledger.models import Budget, Charge, Price
 from apps.ledger.pricing import CLASSES, MILLION
 
 KEY = ("model", "effective_from", "prompt_over")
@@ -57,6 +58,29 @@ class PriceForm(forms.ModelForm[Price]):
             except Invalid as invalid:
                 self.add_error(invalid.field if invalid.field in self.fields else None, invalid.message)
         return asked
+
+
+class CorrectionForm(forms.ModelForm[Charge]):
+    """What a call cost all in all, and why that is not what the ledger says."""
+
+    cost = Dollars(
+        empty=None,
+        label="What it cost",
+        help_text="In dollars, all in all; the difference is posted as an entry of its own.",
+    )
+    reason = forms.CharField(max_length=300)
+    correction_id = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Charge
+        fields: ClassVar[list[str]] = []
+
+    def clean_cost(self) -> int:
+        """Nothing written is not nothing paid."""
+        cost: int | None = self.cleaned_data["cost"]
+        if cost is None:
+            raise forms.ValidationError("Write what it cost; 0 when nothing was paid.")
+        return cost
 
 
 class BudgetForm(forms.ModelForm[Budget]):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
 from apps.events.models import Event
-from apps.ledger import actions, allowances, budgets
+from apps.events.refused import Stale
+from apps.ledger import actions, allowances, budgets, prices
 from apps.ledger.limits import Limits, Scope
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from tests.apps.ledger import till
@@ -146,6 +149,84 @@ def test_who_may_only_look_gives_nothing_back() -> None:
     page(client, "allowance/", {"action": "give_back", "_selected_action": [lapsed.pk]})
 
     assert "lapsed" == Allowance.objects.get().status
+
+
+CORRECTION = {"cost": "0.25", "reason": "The bill says so.", "correction_id": "7d9b6f0e-5d5c-4c38-9b57-0b2f3c1f6a10"}
+
+
+def test_what_a_call_cost_is_put_right_once_and_remembered(operator: Client) -> None:
+    till.granted()
+    charge = till.part("one", certain=False)
+    for _ in range(2):
+        said = page(operator, f"charge/{charge.pk}/change/", CORRECTION)
+
+    assert "was changed successfully" in said
+    assert ("settled", 18_000) == Charge.objects.values_list("status", "cost_micro").get(pk=charge.pk)
+    assert [250_000 - 18_000] == list(Charge.objects.filter(corrects=charge).values_list("cost_micro", flat=True))
+    assert 250_000 == till.spent().micro
+    assert [("ann", "The bill says so.")] == [
+        (event.actor, event.data["reason"]) for event in Event.objects.filter(kind="charge.corrected")
+    ]
+
+
+def test_two_corrections_from_two_pages_are_two(operator: Client) -> None:
+    charge = till.reserved("one")
+    actions.settle("one", till.USAGE, now=till.NOW)
+    shown = [page(operator, f"charge/{charge.pk}/change/") for _ in range(2)]
+    for (number,) in [re.findall(r'name="correction_id" value="([^"]+)"', html) for html in shown]:
+        page(operator, f"charge/{charge.pk}/change/", {**CORRECTION, "cost": "0", "correction_id": number})
+
+    assert 2 == Charge.objects.filter(corrects=charge).count()
+    assert 0 == till.spent().micro
+
+
+@pytest.mark.parametrize("wrong", [{"cost": ""}, {"cost": "-1"}, {"reason": ""}, {"correction_id": "again"}])
+def test_a_correction_that_cannot_be_is_an_error_of_the_form(operator: Client, wrong: dict[str, str]) -> None:
+    charge = till.reserved("one")
+    actions.settle("one", till.USAGE, now=till.NOW)
+
+    assert "errornote" in page(operator, f"charge/{charge.pk}/change/", {**CORRECTION, **wrong})
+    assert 14_000 == till.spent().micro
+
+
+def test_what_has_no_cost_or_is_a_correction_is_only_looked_at(operator: Client) -> None:
+    reserved, settled = till.reserved("one"), till.reserved("two")
+    actions.settle("two", till.USAGE, now=till.NOW)
+    correction = actions.correct("two", 0, correction_id="c", by="ann", reason="refund")
+    for charge, status in ((reserved, 403), (correction, 403), (settled, 302)):
+        address = f"/admin/ledger/charge/{charge.pk}/change/"
+        assert ("correction_id" in operator.get(address).content.decode()) is (status == 302)
+
+        assert status == operator.post(address, CORRECTION).status_code
+
+
+def test_what_is_refused_in_the_last_moment_was_not_changed(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    charge = till.reserved("one")
+    actions.settle("one", till.USAGE, now=till.NOW)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Stale("charge_moved", "Somebody was faster.")
+
+    monkeypatch.setattr(actions, "correct", refuse)
+    said = page(operator, f"charge/{charge.pk}/change/", CORRECTION)
+
+    assert "Somebody was faster." in said
+    assert "was changed successfully" not in said
+    assert not LogEntry.objects.exists()
+
+
+def test_calls_without_a_price_are_posted_by_hand_once_it_is_entered(operator: Client) -> None:
+    till.granted()
+    charges = [till.part(name, model=name) for name in ("known", "mystery")]
+    prices.set_price("known", till.NOW.date(), by="ann", rates={"output": 2_000_000})
+    chosen = {"action": "price_now", "_selected_action": [charge.pk for charge in charges]}
+    said = page(operator, "charge/", chosen)
+
+    assert "1 posted." in said
+    assert "There is no price for mystery" in said
+    assert [("settled", 1_000), ("uncertain", None)] == list(
+        Charge.objects.order_by("pk").values_list("status", "cost_micro")
+    )
 
 
 @pytest.mark.parametrize("name", ["price", "budget", "account", "allowance", "charge"])
