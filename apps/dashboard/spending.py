@@ -21,9 +21,9 @@ from django.views.decorators.http import require_safe
 
 from apps.ledger import accounts
 from apps.ledger.actions import utc_day
-from apps.ledger.lifecycle import ChargeStatus
+from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import EACH, MEASURES, NOTHING, PERIODS, WARNING_PERCENT, Limits, Scope, keys_of, percent
-from apps.ledger.models import Account, Budget, Charge
+from apps.ledger.models import Account, Allowance, Budget, Charge
 from apps.ledger.pricing import CLASSES, dollars
 from apps.tasks.models import Attempt, Task
 from apps.tasks.spending import ALLOWANCE, PURPOSE
@@ -117,11 +117,21 @@ def spent_of(row: Mapping[str, Any]) -> Spent:
 
 
 @dataclass(frozen=True)
+class Unreported:
+    """What counts as spent by so many `attempts` though no call says so: their allowances lapsed with this left."""
+
+    attempts: int = 0
+    micro: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Total:
-    """What one period has come to."""
+    """What one period has come to, and how much of it no call stands for."""
 
     name: str
     account: Account
+    unreported: Unreported
 
 
 def over_time(now: datetime, first: date) -> tuple[list[Total], list[Account]]:
@@ -135,9 +145,30 @@ def over_time(now: datetime, first: date) -> tuple[list[Total], list[Account]]:
     def account(scope: str, key: str) -> Account:
         return found.get((scope, key)) or Account(scope=scope, key=key)
 
+    today = datetime.combine(utc_day(now), time(), UTC)
     named = {"Today": "day", "This month": "month", "In all": "hub"}
-    totals = [Total(name, account(scope, key[scope])) for name, scope in named.items()]
+    lost = unreported([today, today.replace(day=1), datetime.min.replace(tzinfo=UTC)])
+    totals = [
+        Total(name, account(scope, key[scope]), missing)
+        for (name, scope), missing in zip(named.items(), lost, strict=True)
+    ]
     return totals, [account("day", (first + timedelta(days=day)).isoformat()) for day in range(DAYS)]
+
+
+def unreported(since: Sequence[datetime]) -> list[Unreported]:
+    """Of the allowances that were granted since each of these times, in whose period all of them counts. One query."""
+    lapsed = Allowance.objects.filter(released_at__isnull=True, status=AllowanceStatus.LAPSED)
+    sums: dict[str, Any] = {}
+    for number, first in enumerate(since):
+        granted = Q(granted_at__gte=first)
+        sums[f"attempts_{number}"] = Count("pk", filter=granted)
+        sums[f"micro_{number}"] = Sum("left_micro", default=0, filter=granted)
+        sums[f"tokens_{number}"] = Sum("left_tokens", default=0, filter=granted)
+    found = lapsed.filter(Q(left_micro__gt=0) | Q(left_tokens__gt=0)).aggregate(**sums)
+    return [
+        Unreported(*(found[f"{name}_{number}"] for name in ("attempts", "micro", "tokens")))
+        for number in range(len(since))
+    ]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.dashboard import spending
 from apps.ledger import actions, prices
+from apps.ledger import allowances as ledger_allowances
 from apps.ledger.models import Account, Budget, Charge
 from apps.ledger.pricing import LONGEST_MS, Usage
 from apps.tasks import attempts
@@ -160,6 +161,23 @@ def test_today_this_month_and_the_whole(page):
         (total.name, total.account.spent_calls) for total in context["totals"]
     ]
     assert 4 == context["recent"].calls
+
+
+def test_what_nobody_reported_is_said_beside_the_sums_that_it_is_in(page):
+    """Calls alone do not come to what the accounts say: an allowance that lapsed counts as spent."""
+    for key, days_ago in {"attempt-1": 0, "attempt-2": 3, "attempt-3": 40, "attempt-4": 0}.items():
+        till.granted(key, now=NOW - timedelta(days=days_ago))
+    till.part(key="attempt-1")
+    for key in ("attempt-1", "attempt-2", "attempt-3"):
+        ledger_allowances.lapse(key)
+    context = shown(page)
+    lost = {total.name: (total.unreported.attempts, total.unreported.micro) for total in context["totals"]}
+
+    assert {"Today": (1, 86_000), "This month": (2, 186_000), "In all": (3, 286_000)} == lost
+    assert context["totals"][0].account.spent_micro == context["recent"].micro + 86_000
+    assert "not reported</a>: $0.286, 28,500 tokens of 3 attempts" in page.get("/spending").content.decode()
+    ledger_allowances.release("attempt-1", now=NOW)
+    assert 0 == shown(page)["totals"][0].unreported.attempts
 
 
 def test_each_of_thirty_days_has_a_column_and_the_dearest_fills_it(page):
