@@ -35,7 +35,7 @@ class Acting(admin.ModelAdmin[Row], Generic[Row]):
 
 
 @admin.register(Price)
-class PriceAdmin(admin.ModelAdmin[Price]):
+class PriceAdmin(Acting[Price]):
     """A new price is a new row from its day on; one that calls were charged by stays as it is."""
 
     form = PriceForm
@@ -61,20 +61,21 @@ class PriceAdmin(admin.ModelAdmin[Price]):
         return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Price], change: bool) -> None:
-        try:
-            saved = prices.set_price(
-                obj.model,
-                obj.effective_from,
-                prompt_over=obj.prompt_over,
-                rates={name: getattr(obj, name) for name in CLASSES},
-                free=obj.free,
-                source=obj.source,
-                verified_on=obj.verified_on,
-                by=request.user.get_username(),
-            )
-            obj.pk = saved.pk
-        except Refused as refused:
-            self.message_user(request, refused.message, messages.ERROR)
+        saved = prices.set_price(
+            obj.model,
+            obj.effective_from,
+            prompt_over=obj.prompt_over,
+            rates={name: getattr(obj, name) for name in CLASSES},
+            free=obj.free,
+            source=obj.source,
+            verified_on=obj.verified_on,
+            by=request.user.get_username(),
+        )
+        obj.pk = saved.pk
+        if not change and not obj.prompt_over and not obj.free and (bands := prices.taken_over(saved)):
+            over = ", ".join(f"{band:,}" for band in bands)
+            said = f"The rates for prompts over {over} tokens were taken over from the price before; look at them."
+            self.message_user(request, said, messages.WARNING)
 
 
 def current(budget: Budget) -> Account | None:
@@ -97,7 +98,7 @@ def written(amount: Amount) -> str:
 
 
 @admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin[Budget]):
+class BudgetAdmin(Acting[Budget]):
     """Limits; the next reservation obeys. A budget is lifted by emptying its limits."""
 
     form = BudgetForm

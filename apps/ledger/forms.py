@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from django import forms
 
-from apps.events.refused import Invalid
+from apps.events.refused import Invalid, Refused
 from apps.ledger import budgets, prices
 from apps.ledger.limits import Limits
 from apps.ledger.models import Budget, Charge, Price
@@ -52,12 +52,19 @@ class PriceForm(forms.ModelForm[Price]):
         asked = super().clean() or self.cleaned_data
         if not self.errors:
             try:
-                model, since, over = (asked.get(name, getattr(self.instance, name)) for name in KEY)
-                prices.check(model, {name: asked[name] for name in CLASSES}, free=asked["free"])
-                prices.check_band(model, since, over)
+                self._check(asked)
             except Invalid as invalid:
                 self.add_error(invalid.field if invalid.field in self.fields else None, invalid.message)
+            except Refused as refused:
+                self.add_error(None, refused.message)
         return asked
+
+    def _check(self, asked: dict[str, Any]) -> None:
+        model, since, over = (asked.get(name, getattr(self.instance, name)) for name in KEY)
+        rates = {name: asked[name] for name in CLASSES}
+        prices.check(model, rates, free=asked["free"])
+        prices.check_band(model, since, over)
+        prices.check_unused(model, since, over, rates)
 
 
 class CorrectionForm(forms.ModelForm[Charge]):

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, Subquery
 
 from apps.events.kinds import Kind
 from apps.events.log import record
@@ -102,7 +102,8 @@ def set_price(
     """Enter a price, or put right one that nothing was priced by yet; `rates` are micro-USD per million tokens.
 
     Raises Invalid for a field that cannot be used, and Refused when a call or an allowance was priced by this model's
-    price of that day, in any of its bands: all of them stand, and no band joins them.
+    price of that day, in any of its bands: all of them stand, and no band joins them. A new price takes over the bands
+    for longer prompts that the one before it had, until they are entered.
     """
     check(model, rates, free=free)
     key: dict[str, Any] = {"model": model, "effective_from": effective_from, "prompt_over": prompt_over}
@@ -112,12 +113,38 @@ def set_price(
     check_band(model, effective_from, prompt_over)
     check_unused(model, effective_from, prompt_over, asked)
     price = found or Price(**key)
+    _write(price, asked, by, free=free, source=source, verified_on=verified_on)
+    if found is None and not prompt_over and not free:
+        _take_over_bands(price, by)
+    return price
+
+
+def taken_over(price: Price) -> list[int]:
+    """From how many tokens on the bands begin that the price before had, and that a new price without them keeps."""
+    before = Price.objects.filter(model=price.model, effective_from__lt=price.effective_from)
+    newest = before.order_by("-effective_from").values("effective_from")[:1]
+    missing = before.filter(effective_from=Subquery(newest), prompt_over__gt=0)
+    return list(missing.order_by("prompt_over").values_list("prompt_over", flat=True))
+
+
+def _take_over_bands(price: Price, by: str) -> None:
+    """Or long prompts would cost what short ones do, until somebody thinks of them; never less than before or now."""
+    for over in taken_over(price):
+        before = Price.objects.filter(model=price.model, effective_from__lt=price.effective_from, prompt_over=over)
+        dearer = before.order_by("-effective_from")[0]
+        rates = {name: max(getattr(dearer, name), getattr(price, name)) for name in CLASSES}
+        band = Price(model=price.model, effective_from=price.effective_from, prompt_over=over)
+        _write(band, rates, by, source=f"Taken over from {dearer.effective_from}.")
+
+
+def _write(
+    price: Price, rates: Mapping[str, int], by: str, *, free: bool = False, source: str, verified_on: date | None = None
+) -> None:
     before = {name: getattr(price, name) for name in CLASSES}
-    for name, value in {**asked, "free": free, "source": source, "verified_on": verified_on}.items():
+    for name, value in {**rates, "free": free, "source": source, "verified_on": verified_on}.items():
         setattr(price, name, value)
     price.save()
-    record(Kind.PRICE_SET, price, tell=TELL, actor=by, price=str(price), free=free, before=before, now=asked)
-    return price
+    record(Kind.PRICE_SET, price, tell=TELL, actor=by, price=str(price), free=free, before=before, now=dict(rates))
 
 
 def check_band(model: str, effective_from: date, prompt_over: int) -> None:

@@ -69,10 +69,21 @@ def test_a_price_is_put_right_until_a_call_was_charged_by_it(operator: Client) -
     price = Price.objects.get(model="house")
     page(operator, f"price/{price.pk}/change/", {"input": "3", "model": "other"})
     till.reserved(model="house")
+    remembered = LogEntry.objects.count()
     said = page(operator, f"price/{price.pk}/change/", {"input": "4"})
 
     assert "Calls were charged by the price of house" in said
+    assert "errornote" in said
+    assert "was changed successfully" not in said
+    assert remembered == LogEntry.objects.count()
     assert ("house", 3_000_000) == Price.objects.values_list("model", "input").get(pk=price.pk)
+
+
+def test_the_rates_for_long_prompts_that_a_new_price_takes_over_are_pointed_out(operator: Client) -> None:
+    said = page(operator, "price/add/", {**PRICE, "model": till.HAIKU})
+
+    assert "The rates for prompts over 100,000 tokens were taken over from the price before" in said
+    assert "taken over" not in page(operator, "price/add/", PRICE)
 
 
 @pytest.mark.parametrize(("days", "warned"), [(0, False), (91, True)])

@@ -112,6 +112,36 @@ def test_a_band_without_the_price_of_shorter_prompts_is_refused() -> None:
     assert 200_000 == enter(prompt_over=200_000).prompt_over
 
 
+def bands_on(day: date) -> list[tuple[int, int, int]]:
+    rows = Price.objects.filter(model="house-model", effective_from=day).order_by("prompt_over")
+    return list(rows.values_list("prompt_over", "input", "output"))
+
+
+def test_a_new_price_keeps_the_bands_of_the_one_before_until_they_are_entered() -> None:
+    """Or long prompts would cost what short ones do."""
+    old, new, newer = (date(2026, month, 1) for month in (1, 2, 3))
+    enter(since=old, rates={"input": 5, "output": 5})
+    enter(since=old, prompt_over=100, rates={"input": 10, "output": 10})
+    enter(since=old, prompt_over=200, rates={"input": 20, "output": 20})
+    enter(since=new, rates={"input": 15, "output": 1})
+    enter(since=new, prompt_over=200, rates={"input": 30, "output": 30})
+    enter(since=newer, rates={"input": 1})
+
+    assert [(0, 15, 1), (100, 15, 10), (200, 30, 30)] == bands_on(new)
+    assert [(0, 1, 0), (100, 15, 10), (200, 30, 30)] == bands_on(newer)
+    taken = Price.objects.get(effective_from=new, prompt_over=100)
+    assert ("Taken over from 2026-01-01.", None) == (taken.source, taken.verified_on)
+    assert 10 == Event.objects.filter(kind="price.set", actor="ann").count()
+
+
+def test_a_model_that_becomes_free_is_free_for_long_prompts_too() -> None:
+    enter()
+    enter(prompt_over=100)
+    enter(since=date(2026, 2, 1), rates={}, free=True)
+
+    assert [(0, 0, 0)] == bands_on(date(2026, 2, 1))
+
+
 def test_a_price_that_nothing_was_charged_by_is_put_right() -> None:
     enter()
     enter(rates={"input": 2_000_000})
