@@ -7,11 +7,13 @@ from typing import Any
 from django.db.models import JSONField, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apps.agents.models import Agent
 from apps.dashboard import counting
 from apps.dashboard.rows import agent_rows
+from apps.dashboard.spending import strained
 from apps.forge.models import PullRequest
 from apps.repos.models import Repo
 from apps.tasks.models import Attempt, ProgressBatch, Task
@@ -33,6 +35,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "agents": agents,
         "online": sum(row.agent.online for row in agents),
         "unconfined": [row.agent for row in agents if row.agent.online and row.agent.sandbox != "bubblewrap"],
+        "strained": strained(timezone.now()),
         "lanes": counting.lanes(),
         "finished": just_finished(),
         "needs": needs_you(),

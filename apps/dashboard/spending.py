@@ -342,6 +342,18 @@ class Allowed:
     account: Account | None
     bars: Sequence[Bar]
     limits: Sequence[str]
+    exhausted: bool = False
+
+    @property
+    def tight(self) -> Bar | None:
+        """Of the bars that warn, the fullest."""
+        full = [bar for bar in self.bars if bar.tone]
+        return max(full, key=lambda bar: bar.percent, default=None)
+
+
+def strained(now: datetime) -> list[Allowed]:
+    """The budgets in force that are nearly used up, or that just had no room for something."""
+    return [allowed for allowed in budgets(now) if allowed.tight or allowed.exhausted]
 
 
 def budgets(now: datetime) -> list[Allowed]:
@@ -352,7 +364,7 @@ def budgets(now: datetime) -> list[Allowed]:
     known = _accounts([(budget.scope, _key_now(budget, current)) for budget in shown])
     widest = list(reversed(Scope))
     shown.sort(key=lambda budget: (widest.index(Scope(budget.scope)), budget.key))
-    return [_allowed(budget, _account(budget, current, known, found)) for budget in shown]
+    return [_allowed(budget, _account(budget, current, known, found), now) for budget in shown]
 
 
 Pairs = Mapping[tuple[str, str], Any]
@@ -388,7 +400,7 @@ def _account(budget: Budget, current: Mapping[str, str], known: Pairs, budgets: 
     return max(mine, key=lambda each: percent(budget.limits, each.spent + each.reserved) or 0, default=None)
 
 
-def _allowed(budget: Budget, account: Account | None) -> Allowed:
+def _allowed(budget: Budget, account: Account | None, now: datetime) -> Allowed:
     limits = [(measure, limit) for measure in MEASURES if (limit := getattr(budget.limits, measure)) is not None]
     return Allowed(
         budget,
@@ -396,6 +408,7 @@ def _allowed(budget: Budget, account: Account | None) -> Allowed:
         account,
         [_bar(measure, limit, account) for measure, limit in limits] if account else [],
         [accounts.shown(measure, limit) for measure, limit in limits],
+        exhausted=account is not None and bool(limits) and accounts.is_exhausted(account, budget, now),
     )
 
 

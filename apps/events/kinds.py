@@ -79,7 +79,8 @@ class Kind(StrEnum):
 
     PRICE_SET = "price.set", "An operator entered the price of a model."
     BUDGET_SET = "budget.set", "An operator set what may be spent."
-    BUDGET_WARNED = "budget.warned", "Four fifths of a budget are spent."
+    BUDGET_WARNED = "budget.warned", "Four fifths of a budget are spent or set aside."
+    BUDGET_EXHAUSTED = "budget.exhausted", "A budget had no room for what was asked of it."
     CHARGE_RESERVED = "charge.reserved", "The most that a call of a model can cost was set aside."
     CHARGE_SETTLED = "charge.settled", "What a call used is known and posted."
     CHARGE_VOIDED = "charge.voided", "A call came to nothing and costs nothing."

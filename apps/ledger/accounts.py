@@ -6,7 +6,8 @@ A transaction of another room may hold or post once, as the last thing it locks;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard
 
 from django.db.models import F, Q
 from django.utils import timezone
@@ -19,6 +20,7 @@ from apps.ledger.models import Account, Budget
 from apps.ledger.pricing import dollars
 
 TELL = ("dashboard",)
+JUST_NOW = timedelta(minutes=15)
 
 
 class Exhausted(Refused):
@@ -65,6 +67,7 @@ def hold(ids: Sequence[int], ask: Amount, *, least: Amount | None = None) -> Amo
     if much.at_most(needed) == needed:
         held = Account.objects.filter(_room(budgets, much), pk__in=ids).update(**_changes(much, NOTHING))
         if held == len(ids):
+            _warn(accounts, budgets, much)
             return much
     for account in accounts:
         if budget := budgets.get(account.pk):
@@ -80,7 +83,30 @@ def post(ids: Sequence[int], *, reserved: Amount, spent: Amount) -> None:
     if changes := _changes(reserved, spent):
         Account.objects.filter(pk__in=ids).update(**changes)
     if spent != NOTHING:
-        _warn(accounts, spent)
+        _warn(accounts, budgets_of(accounts), reserved + spent)
+
+
+def remember(refusal: Exhausted) -> None:
+    """Say, once for each account and setting of its budget, that it had no room; after the refusal was rolled back.
+
+    Must be called inside a transaction, as the last thing in it that locks.
+    """
+    opened([(refusal.facts["scope"], refusal.facts["key"])])  # it may have been made for what was refused
+    account = Account.objects.select_for_update().get(scope=refusal.facts["scope"], key=refusal.facts["key"])
+    budget = budgets_of([account]).get(account.pk)
+    if budget is None:  # lifted in this moment
+        return
+    known = _is_since(account.exhausted_at, budget)
+    Account.objects.filter(pk=account.pk).update(exhausted_at=timezone.now())
+    if not known:
+        facts = {name: refusal.facts[name] for name in ("scope", "key", "measure", "left", "asked")}
+        record(Kind.BUDGET_EXHAUSTED, account, tell=TELL, **facts)
+
+
+def is_exhausted(account: Account, budget: Budget, now: datetime) -> bool:
+    """Whether something was refused just now for want of room; what rests for it asks again every minute."""
+    at = account.exhausted_at
+    return _is_since(at, budget) and at > now - JUST_NOW
 
 
 def budgets_of(accounts: Iterable[Account]) -> Mapping[int, Budget]:
@@ -125,14 +151,17 @@ def _changes(reserved: Amount, spent: Amount) -> dict[str, Any]:
     return {field: F(field) + much for field, much in pairs if much}
 
 
-def _warn(accounts: Sequence[Account], spent: Amount) -> None:
-    """Remember, once for each account and setting of its budget, that most of it is spent."""
-    budgets = budgets_of(accounts)
+def _warn(accounts: Sequence[Account], budgets: Mapping[int, Budget], more: Amount) -> None:
+    """Remember, once for each account and setting of its budget, that most of it is spent or set aside."""
     for account in accounts:
         budget = budgets.get(account.pk)
-        if budget is None or (account.warned_at is not None and account.warned_at >= budget.changed_at):
+        if budget is None or _is_since(account.warned_at, budget):
             continue
-        used = percent(budget.limits, account.spent + spent)
+        used = percent(budget.limits, account.spent + account.reserved + more)
         if used is not None and used >= WARNING_PERCENT:
             Account.objects.filter(pk=account.pk).update(warned_at=timezone.now())
             record(Kind.BUDGET_WARNED, account, tell=TELL, scope=account.scope, key=account.key, percent=used)
+
+
+def _is_since(at: datetime | None, budget: Budget) -> TypeGuard[datetime]:
+    return at is not None and at >= budget.changed_at

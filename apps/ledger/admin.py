@@ -144,7 +144,7 @@ class AccountAdmin(Shown[Account]):
     list_display = ["scope", "key", "spent_in_all", "held", "share"]
     list_filter = ["scope"]
     search_fields = ["=key"]
-    fields = ["scope", "key", "spent_in_all", "held", "share", "warned_at"]
+    fields = ["scope", "key", "spent_in_all", "held", "share", "warned_at", "exhausted_at"]
 
     @admin.display(description="spent")
     def spent_in_all(self, account: Account) -> str:

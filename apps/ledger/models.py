@@ -123,6 +123,7 @@ class Account(models.Model):
     reserved_tokens = models.BigIntegerField(default=0)
     reserved_calls = models.BigIntegerField(default=0)
     warned_at = models.DateTimeField(null=True, blank=True)
+    exhausted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["scope", "-key"]

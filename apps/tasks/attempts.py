@@ -87,7 +87,7 @@ def assign(pair: Pair) -> int:
         raise Stale("agent_taken", "The agent got another task in this moment.") from taken
     except (Exhausted, Unpriced) as refused:
         assert pair.offer
-        fallback.unaffordable(pair.head.task, pair.head.generation, pair.offer.grade, refused.message)
+        fallback.unaffordable(pair.head.task, pair.head.generation, pair.offer.grade, refused)
         raise Stale("unaffordable", refused.message) from refused
 
 

@@ -17,6 +17,9 @@ from apps.endpoints.models import RoutingRule
 from apps.endpoints.rules import every_rule, rule_of
 from apps.events.kinds import Kind
 from apps.events.log import record
+from apps.ledger import accounts
+from apps.ledger.accounts import Exhausted
+from apps.ledger.pricing import Unpriced
 from apps.tasks import queue, roster
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.matching import misfit
@@ -43,8 +46,9 @@ def after_failure(task: Task, attempt: int, outcome: Outcome) -> dict[str, Any]:
 
 
 @transaction.atomic
-def unaffordable(task: int, generation: int, grade: str, why: str) -> None:
+def unaffordable(task: int, generation: int, grade: str, refused: Exhausted | Unpriced) -> None:
     """No budget has room for a model of `grade`, or it has no price: the next grade may have it, else it rests."""
+    why = refused.message
     found = Task.objects.get(pk=task)
     following = escalated(grade, rule_of(found.tier).chain)
     changes: dict[str, Any] = {"last_error": why, "demand": None, "not_before": Now() + PAUSE}
@@ -54,6 +58,8 @@ def unaffordable(task: int, generation: int, grade: str, why: str) -> None:
     still = Task.objects.filter(pk=task, generation=generation, status=TaskStatus.QUEUED, demand__isnull=False)
     if still.update(**changes) and following:
         _remember(found, why)
+    if isinstance(refused, Exhausted):
+        accounts.remember(refused)
 
 
 def widen() -> int:

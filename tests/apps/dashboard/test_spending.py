@@ -11,9 +11,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.dashboard import spending
+from apps.dashboard import overview, spending
+from apps.ledger import accounts as ledger_accounts
 from apps.ledger import actions, prices
 from apps.ledger import allowances as ledger_allowances
+from apps.ledger.accounts import Exhausted
 from apps.ledger.models import Account, Budget, Charge
 from apps.ledger.pricing import LONGEST_MS, Usage
 from apps.tasks import attempts
@@ -502,3 +504,36 @@ def test_the_model_that_an_agent_names_is_escaped_on_the_task(page):
 
     assert EVIL not in html
     assert "got it with <code>&lt;script&gt;" in html
+
+
+# --- on the first page ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _overview_then(monkeypatch):
+    monkeypatch.setattr(overview, "timezone", SimpleNamespace(now=lambda: NOW))
+
+
+@pytest.mark.usefixtures("_overview_then")
+@pytest.mark.parametrize(("limit", "strained"), [(35_001, False), (35_000, True)])
+def test_a_budget_that_is_nearly_used_up_is_on_the_first_page(page, limit: int, strained: bool):
+    till.allow("day", micro=limit)
+    till.reserved(now=NOW)
+    html = page.get("/").content.decode()
+
+    assert strained is ("The budget of each day (2026-11-21) is nearly used up." in html)
+    assert strained is ("$0.00 spent and $0.028 reserved of $0.035" in html)
+    assert strained is ('id="strained"' in html)
+
+
+@pytest.mark.usefixtures("_overview_then")
+@pytest.mark.parametrize(("minutes", "shown_still"), [(14, True), (16, False)])
+def test_a_budget_that_just_had_no_room_is_on_the_first_page(page, minutes: int, shown_still: bool):
+    till.allow("hub", micro=10)
+    Budget.objects.update(changed_at=NOW - timedelta(days=1))
+    with pytest.raises(Exhausted) as refused:
+        till.reserved(now=NOW)
+    ledger_accounts.remember(refused.value)
+    Account.objects.update(exhausted_at=NOW - timedelta(minutes=minutes))
+
+    assert ("The budget of the whole hub had no room for an attempt." in page.get("/").content.decode()) is shown_still

@@ -233,6 +233,21 @@ def test_a_soft_budget_only_warns_and_does_so_once() -> None:
     assert 2 == kinds().count("budget.warned")
 
 
+def test_what_is_set_aside_warns_as_well() -> None:
+    """Or the next one is refused though nobody was warned."""
+    till.allow(micro=35_000)
+    reserved()
+
+    assert ["hub"] == list(Event.objects.filter(kind="budget.warned").values_list("data__scope", flat=True))
+
+
+def test_what_was_set_aside_is_not_counted_again_when_it_is_spent() -> None:
+    till.allow(micro=50_000)
+    actions.settle(reserved().call_id, Usage(input=1_000, output=1_000), now=NOW)
+
+    assert 0 == kinds().count("budget.warned")
+
+
 def test_what_is_free_goes_on_when_the_money_is_gone() -> None:
     till.allow(micro=1)
     actions.settle(reserved(model=till.LOCAL).call_id, USAGE, now=NOW)

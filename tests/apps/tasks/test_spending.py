@@ -334,6 +334,30 @@ def test_without_another_grade_it_rests_and_says_why():
     assert "claude" == Attempt.objects.open().get(task=task).grade
 
 
+def exhausted() -> list[tuple[str, str, int]]:
+    events = Event.objects.filter(kind="budget.exhausted").order_by("pk")
+    return [(event.data["scope"], event.data["measure"], event.data["asked"]) for event in events]
+
+
+def test_a_budget_without_room_is_remembered_once_until_it_is_set_again():
+    cast.agent("ada", offers=[CLAUDE])
+    change("complex", ["claude"], 60, by="tests")
+    budgets.set_budget("day", by="tests", limits=Limits(micro=1))
+    task = words("complex")
+    for _ in range(2):
+        match()
+        cast.rest(task)
+        sweep()
+    assert [("day", "micro", MICRO // 10)] == exhausted()
+    first = day().exhausted_at or timezone.now()
+    budgets.set_budget("day", by="tests", limits=Limits(micro=2))
+    cast.rest(task)
+    sweep()
+
+    assert 2 == len(exhausted())
+    assert first < (day().exhausted_at or first)
+
+
 def test_a_model_without_a_price_is_refused_clearly():
     cast.agent(offers=[UNKNOWN])
     task = words("complex")
