@@ -1,4 +1,4 @@
-"""Turns words of the environment into Django's settings: the database, the channel layer, the secret key, networks."""
+"""Turns what the environment says into settings: the database, the channel layer, the secret key, networks, numbers."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ def channel_layer(redis_url: str) -> dict[str, Any]:
     # redis-py ends a blocking read after its socket timeout, and a small pool loses group members in a mass disconnect.
     host = {"address": redis_url, "socket_timeout": None, "max_connections": 4096}
     return {"BACKEND": "apps.events.layer.Layer", "CONFIG": {"hosts": [host]}}
+
+
+def whole(env: environ.Env, name: str, *, default: int, least: int, most: int) -> int:
+    """A whole number from `least` to `most`; ImproperlyConfigured, which no process starts with, for anything else."""
+    try:
+        number = int(env.int(name, default=default))
+    except ValueError:
+        number = most + 1
+    if not least <= number <= most:
+        raise ImproperlyConfigured(f"{name} is a whole number from {least} to {most}.")
+    return number
 
 
 def secret_key(given: str, file: Path) -> str:

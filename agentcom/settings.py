@@ -11,7 +11,7 @@ from pathlib import Path
 import django_stubs_ext
 import environ
 
-from agentcom.reading import channel_layer, database, networks, secret_key
+from agentcom.reading import channel_layer, database, networks, secret_key, whole
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Repo], at run time too
 
@@ -216,21 +216,21 @@ LANE_PATIENCE = timedelta(seconds=env.float("AGENTCOM_LANE_PATIENCE_SECONDS", de
 
 RETRY_BACKOFF = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_SECONDS", default=10))
 RETRY_BACKOFF_MAX = timedelta(seconds=env.float("AGENTCOM_RETRY_BACKOFF_MAX_SECONDS", default=600))
-MAX_RECLAIMS = env.int("AGENTCOM_MAX_RECLAIMS", default=5)
+MAX_RECLAIMS = whole(env, "AGENTCOM_MAX_RECLAIMS", default=5, least=0, most=1_000)
 
 # How far a model may go in one run, by the tier of its task: answers. In all runs of an attempt: tokens. How often
 # failing checks go back to it within an attempt, when the task does not say.
 MODEL_STEPS = {
-    "trivial": env.int("AGENTCOM_STEPS_TRIVIAL", default=5),
-    "standard": env.int("AGENTCOM_STEPS_STANDARD", default=10),
-    "complex": env.int("AGENTCOM_STEPS_COMPLEX", default=20),
-    "unknown": env.int("AGENTCOM_STEPS_UNKNOWN", default=10),
+    "trivial": whole(env, "AGENTCOM_STEPS_TRIVIAL", default=5, least=1, most=1_000),
+    "standard": whole(env, "AGENTCOM_STEPS_STANDARD", default=10, least=1, most=1_000),
+    "complex": whole(env, "AGENTCOM_STEPS_COMPLEX", default=20, least=1, most=1_000),
+    "unknown": whole(env, "AGENTCOM_STEPS_UNKNOWN", default=10, least=1, most=1_000),
 }
-MODEL_TOKENS = env.int("AGENTCOM_ATTEMPT_TOKENS", default=400_000)
+MODEL_TOKENS = whole(env, "AGENTCOM_ATTEMPT_TOKENS", default=400_000, least=1, most=10**9)
 # The most that an attempt may cost when its model costs money, in micro-USD, and how many calls it may make.
-ATTEMPT_MICROUSD = env.int("AGENTCOM_ATTEMPT_MICROUSD", default=1_000_000)
-ATTEMPT_CALLS = env.int("AGENTCOM_ATTEMPT_CALLS", default=200)
-MODEL_FIXES = env.int("AGENTCOM_MODEL_FIXES", default=2)
+ATTEMPT_MICROUSD = whole(env, "AGENTCOM_ATTEMPT_MICROUSD", default=1_000_000, least=1, most=10**12)
+ATTEMPT_CALLS = whole(env, "AGENTCOM_ATTEMPT_CALLS", default=200, least=1, most=100_000)
+MODEL_FIXES = whole(env, "AGENTCOM_MODEL_FIXES", default=2, least=0, most=100)
 # A model that could not be reached, or had too much to do, is no failure of the task; it waits so long.
 MODEL_PAUSE = timedelta(seconds=env.float("AGENTCOM_MODEL_PAUSE_SECONDS", default=30))
 # Where operators' endpoints may be, beside public addresses: networks such as 192.168.1.0/24; and on which ports.
