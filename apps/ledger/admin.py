@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
@@ -78,14 +79,28 @@ class PriceAdmin(Acting[Price]):
             self.message_user(request, said, messages.WARNING)
 
 
-def current(budget: Budget) -> Account | None:
-    """The account that a budget is about now: its own, or for each period the one that runs; None for each task."""
-    key = budget.key
-    if key == EACH:
-        if budget.scope not in PERIODS and budget.scope != Scope.HUB:
-            return None
-        key = dict(keys_of({}, "", timezone.now()))[budget.scope]
-    return Account.objects.filter(scope=budget.scope, key=key).first()
+def currents(budgets: Iterable[Budget]) -> dict[int, Account | None]:
+    """By its id, the account that each budget is about now: its own, or for each period the one that runs.
+
+    None for each task and the like, of which there are many. One query.
+    """
+    now = dict(keys_of({}, "", timezone.now()))
+    keys = {budget.pk: (budget.scope, _key_now(budget, now)) for budget in budgets}
+    wanted = Q(scope__in={scope for scope, _ in keys.values()}, key__in={key for _, key in keys.values()} - {None})
+    found = {(account.scope, account.key): account for account in Account.objects.filter(wanted)}
+    return {pk: found.get((scope, key or "")) if key is not None else None for pk, (scope, key) in keys.items()}
+
+
+def _key_now(budget: Budget, now: Mapping[str, str]) -> str | None:
+    if budget.key != EACH:
+        return budget.key
+    return now[budget.scope] if budget.scope in PERIODS or budget.scope == Scope.HUB else None
+
+
+def _current(budget: Budget) -> Account | None:
+    """What was read with it; a form for a new one has read nothing."""
+    found: Account | None = getattr(budget, "current", None)
+    return found
 
 
 def used(limits: Limits, account: Account) -> str:
@@ -113,28 +128,44 @@ class BudgetAdmin(Acting[Budget]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the accounts of all budgets that it shows, read once."""
+        shown = super().get_changelist_instance(request)
+        found = currents(shown.result_list)
+        for budget in shown.result_list:
+            budget.current = found[budget.pk]
+        return shown
+
+    def get_object(self, *args: Any, **options: Any) -> Budget | None:
+        if budget := super().get_object(*args, **options):
+            budget.current = currents([budget])[budget.pk]  # type: ignore[attr-defined]  # read by `_current`
+        return budget
+
     @admin.display(description="limit")
     def limit(self, budget: Budget) -> str:
         return "" if budget.limit_micro is None else dollars(budget.limit_micro)
 
     @admin.display
     def spent(self, budget: Budget) -> str:
-        account = current(budget)
+        account = _current(budget)
         return written(account.spent) if account else ""
 
     @admin.display
     def reserved(self, budget: Budget) -> str:
-        account = current(budget)
+        account = _current(budget)
         return written(account.reserved) if account else ""
 
     @admin.display(description="used, with what is reserved")
     def share(self, budget: Budget) -> str:
-        account = current(budget)
+        account = _current(budget)
         return used(budget.limits, account) if account else ""
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         saved = budgets.set_budget(obj.scope, obj.key, limits=form.limits, by=request.user.get_username())
         obj.pk = saved.pk
+        if budgets.is_unheard_of(saved):
+            said = f"Nothing was ever counted for {saved}. Is it written as it is meant? Until then it limits nothing."
+            self.message_user(request, said, messages.WARNING)
 
 
 @admin.register(Account)
@@ -154,9 +185,22 @@ class AccountAdmin(Shown[Account]):
     def held(self, account: Account) -> str:
         return written(account.reserved)
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the budgets of all accounts that it shows, read once."""
+        shown = super().get_changelist_instance(request)
+        found = accounts.budgets_of(shown.result_list)
+        for account in shown.result_list:
+            account.budget = found.get(account.pk)
+        return shown
+
+    def get_object(self, *args: Any, **options: Any) -> Account | None:
+        if account := super().get_object(*args, **options):
+            account.budget = accounts.budgets_of([account]).get(account.pk)  # type: ignore[attr-defined]  # read by `share`
+        return account
+
     @admin.display(description="used, with what is reserved")
     def share(self, account: Account) -> str:
-        budget = accounts.budgets_of([account]).get(account.pk)
+        budget: Budget | None = getattr(account, "budget", None)
         return used(budget.limits, account) if budget else "no limit"
 
 

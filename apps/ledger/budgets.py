@@ -12,7 +12,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid
 from apps.ledger.limits import EACH, PERIODS, Limits, Scope
-from apps.ledger.models import Budget
+from apps.ledger.models import Account, Budget
 
 TELL = ("dashboard",)
 MOST = 10**15
@@ -51,6 +51,13 @@ def set_budget(scope: Scope | str, key: str = EACH, *, by: str, limits: Limits) 
         now=now,
     )
     return budget
+
+
+def is_unheard_of(budget: Budget) -> bool:
+    """Whether it is for one thing of which no call was ever made: new, or a name that nothing has."""
+    if budget.key == EACH or budget.scope in PERIODS:
+        return False
+    return not Account.objects.filter(scope=budget.scope, key=budget.key).exists()
 
 
 def check(scope: Scope | str, key: str, limits: Limits) -> None:

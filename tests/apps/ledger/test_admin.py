@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.events.models import Event
@@ -124,6 +126,41 @@ def test_a_budget_shows_what_is_spent_reserved_and_used_of_it(operator: Client) 
 def test_a_budget_that_cannot_be_is_an_error_of_the_form(operator: Client, wrong: dict[str, str]) -> None:
     assert "errornote" in page(operator, "budget/add/", {"scope": "day", "key": "*", "limit_micro": "1", **wrong})
     assert not Budget.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["budget", "account"])
+def test_a_list_asks_the_same_of_the_database_however_long_it_is(operator: Client, name: str) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            page(operator, f"{name}/")
+        return len(queries)
+
+    till.allow(Scope.DAY, micro=10**9)
+    till.reserved(now=timezone.now())
+    few = asked()
+    for number in range(20):
+        till.allow(Scope.AGENT, f"agent-{number}", micro=100_000)
+        till.reserved(scopes={"agent": f"agent-{number}"})
+
+    assert few == asked()
+
+
+@pytest.mark.parametrize(
+    ("scope", "key", "warned"),
+    [("agent", "adda", True), ("agent", "ada", False), ("agent", "*", False), ("day", "2027-01-01", False)],
+)
+def test_a_budget_for_something_that_was_never_heard_of_is_pointed_out(
+    operator: Client, scope: str, key: str, warned: bool
+) -> None:
+    till.reserved()
+    said = page(operator, "budget/add/", {"scope": scope, "key": key, "limit_micro": "1", "enforce": "on"})
+
+    assert warned is (f"Nothing was ever counted for {scope} {key}" in said)
+    assert Budget.objects.filter(scope=scope, key=key).exists()
+
+
+def test_it_is_said_that_days_are_those_of_utc(operator: Client) -> None:
+    assert "which are those of UTC" in page(operator, "budget/add/")
 
 
 def test_charges_are_looked_at_and_filtered(operator: Client) -> None:
