@@ -15,6 +15,7 @@ from apps.dashboard import counting
 from apps.dashboard.rows import agent_rows
 from apps.dashboard.spending import strained
 from apps.forge.models import PullRequest
+from apps.ledger import pauses
 from apps.repos.models import Repo
 from apps.tasks.models import Attempt, ProgressBatch, Task
 
@@ -35,6 +36,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "agents": agents,
         "online": sum(row.agent.online for row in agents),
         "unconfined": [row.agent for row in agents if row.agent.online and row.agent.sandbox != "bubblewrap"],
+        "pause": pauses.standing(),
         "strained": strained(timezone.now()),
         "lanes": counting.lanes(),
         "finished": just_finished(),

@@ -19,6 +19,7 @@ from apps.dashboard import (
     pulls,
     repos,
     spending,
+    spending_actions,
     task_actions,
     tasks,
 )
@@ -55,6 +56,7 @@ PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "machines": ("machines", machines.machines),
     "endpoint_act": ("endpoints/<id:pk>/<slug:verb>", machines.endpoint_act),
     "spending": ("spending", spending.spending),
+    "spending_lift": ("spending/lift", spending_actions.spending_lift),
     "repos": ("repos", repos.repos),
     "repo_act": ("repos/<id:pk>/<slug:verb>", repos.repo_act),
 }

@@ -81,6 +81,8 @@ class Kind(StrEnum):
     BUDGET_SET = "budget.set", "An operator set what may be spent."
     BUDGET_WARNED = "budget.warned", "Four fifths of a budget are spent or set aside."
     BUDGET_EXHAUSTED = "budget.exhausted", "A budget had no room for what was asked of it."
+    SPENDING_PAUSED = "spending.paused", "Money went far faster than usual; nothing that costs any is begun."
+    SPENDING_LIFTED = "spending.lifted", "A person let spending go on."
     CHARGE_RESERVED = "charge.reserved", "The most that a call of a model can cost was set aside."
     CHARGE_SETTLED = "charge.settled", "What a call used is known and posted."
     CHARGE_VOIDED = "charge.voided", "A call came to nothing and costs nothing."

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Refused
+from apps.ledger import pauses
 from apps.ledger.limits import EACH, MEASURES, NOTHING, WARNING_PERCENT, Amount, Shortfall, percent, shortfall
 from apps.ledger.models import Account, Budget
 from apps.ledger.pricing import dollars
@@ -57,8 +58,11 @@ def opened(keys: Sequence[tuple[str, str]]) -> list[int]:
 def hold(ids: Sequence[int], ask: Amount, *, least: Amount | None = None) -> Amount:
     """Set `ask` aside on every account, or with `least` as much of it as all of them have room for; what it came to.
 
-    Raises Exhausted with the first that has too little left, also for `least`; then nothing is set aside anywhere.
+    Raises Exhausted with the first that has too little left, also for `least`, and Paused for money while spending is
+    paused; then nothing is set aside anywhere.
     """
+    if ask.micro:
+        pauses.check()
     accounts = _locked(ids)
     budgets = budgets_of(accounts)
     much, needed = ask, ask

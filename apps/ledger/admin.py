@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from apps.events.admin import Shown
 from apps.events.refused import Refused
-from apps.ledger import accounts, allowances, budgets, prices
+from apps.ledger import accounts, allowances, budgets, pauses, prices
 from apps.ledger import actions as calls
 from apps.ledger.forms import KEY, BudgetForm, CorrectionForm, PriceForm
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
-from apps.ledger.models import Account, Allowance, Budget, Charge, Price
+from apps.ledger.models import Account, Allowance, Budget, Charge, Pause, Price
 from apps.ledger.pricing import CLASSES, dollars, is_stale
 
 Row = TypeVar("Row", bound=Model)
@@ -166,6 +166,21 @@ class BudgetAdmin(Acting[Budget]):
         if budgets.is_unheard_of(saved):
             said = f"Nothing was ever counted for {saved}. Is it written as it is meant? Until then it limits nothing."
             self.message_user(request, said, messages.WARNING)
+
+
+@admin.register(Pause)
+class PauseAdmin(Shown[Pause]):
+    """Whether spending is paused, since when and why."""
+
+    list_display = ["reason", "since", "lifted_at"]
+    actions = ["lift"]
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ledger.change_pause")
+
+    @admin.action(description="Let spending go on", permissions=["act"])
+    def lift(self, request: HttpRequest, chosen: QuerySet[Pause]) -> None:
+        pauses.lift(by=request.user.get_username())
 
 
 @admin.register(Account)

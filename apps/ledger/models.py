@@ -151,6 +151,26 @@ class Account(models.Model):
         return Amount(micro=self.reserved_micro, tokens=self.reserved_tokens, calls=self.reserved_calls)
 
 
+class Pause(models.Model):
+    """Nothing that costs money is begun, from `since` until a person has lifted it. There is one, or none yet."""
+
+    since = models.DateTimeField()
+    reason = models.CharField(max_length=300)
+    lifted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(pk=1), name="there_is_one_pause_of_spending"),
+            models.CheckConstraint(
+                condition=Q(lifted_at__isnull=True) | Q(lifted_at__gte=models.F("since")),
+                name="a_pause_is_not_lifted_before_it_began",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} {'Lifted.' if self.lifted_at else ''}".strip()
+
+
 class Caused(models.Model):
     """What calls are for. `accounts` are those that were held from, and so those that are posted to in the end."""
 
@@ -293,6 +313,7 @@ class Charge(Caused):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["expires_at"], name="charge_expiry", condition=Q(status="reserved")),
             models.Index(fields=["started_at"], name="charge_started"),
+            models.Index(fields=["resolved_at"], name="charge_resolved"),
             models.Index(fields=["task", "id"], name="charge_task"),
             models.Index(fields=["goal", "id"], name="charge_goal"),
         ]

@@ -18,7 +18,7 @@ from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 from apps.ledger import pricing
 from apps.ledger.models import MODEL, Allowance, Charge, Price
-from apps.ledger.pricing import ANY, CLASSES, LONGEST_MODEL, MILLION, Row
+from apps.ledger.pricing import ANY, CLASSES, LONGEST_MODEL, MILLION, MOST_RATE, Row
 
 DATA = Path(__file__).with_name("prices.json")
 LOCAL = {
@@ -176,8 +176,8 @@ def check(model: str, rates: Mapping[str, int], *, free: bool) -> None:
         raise Invalid("model", f"The id of a model has at most {LONGEST_MODEL} characters.")
     if unknown := set(rates) - set(CLASSES):
         raise Invalid("rates", f"There are no tokens of class {', '.join(sorted(unknown))}.")
-    if any(type(rate) is not int or rate < 0 for rate in rates.values()):
-        raise Invalid("rates", "A rate is a whole number of micro-USD for a million tokens, never less than zero.")
+    if any(type(rate) is not int or not 0 <= rate <= MOST_RATE for rate in rates.values()):
+        raise Invalid("rates", f"A rate is a whole number of micro-USD for a million tokens, from 0 to {MOST_RATE}.")
     if free and any(rates.values()):
         raise Invalid("free", "What is free has no rates.")
     if not free and not any(rates.values()):

@@ -16,6 +16,8 @@ LONGEST_MODEL = 240
 """Characters of a model's id, with the executor's name before it."""
 LONGEST_MS = 7 * 24 * 3600 * 1000
 """A week, in milliseconds: no call takes longer, and any number of such durations can be added up."""
+MOST_RATE = 10**12
+"""Micro-USD for a million tokens: a dollar for each token. Any number of calls at it can be added up."""
 ANY = "*"
 STALE_DAYS = 90
 

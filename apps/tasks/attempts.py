@@ -26,6 +26,7 @@ from apps.events.log import hint, record, transition
 from apps.events.prepared import PreparedObjects
 from apps.events.refused import Stale
 from apps.ledger.accounts import Exhausted
+from apps.ledger.pauses import Paused
 from apps.ledger.pricing import Unpriced
 from apps.repos.models import Repo
 from apps.tasks import dependencies, fallback, queue, retry, spending, wake
@@ -85,7 +86,7 @@ def assign(pair: Pair) -> int:
         if "unique" not in str(taken).lower():  # anything else is a mistake of ours, not a lost race
             raise
         raise Stale("agent_taken", "The agent got another task in this moment.") from taken
-    except (Exhausted, Unpriced) as refused:
+    except (Exhausted, Paused, Unpriced) as refused:
         assert pair.offer
         fallback.unaffordable(pair.head.task, pair.head.generation, pair.offer.grade, refused)
         raise Stale("unaffordable", refused.message) from refused

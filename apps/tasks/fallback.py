@@ -19,6 +19,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.ledger import accounts
 from apps.ledger.accounts import Exhausted
+from apps.ledger.pauses import Paused
 from apps.ledger.pricing import Unpriced
 from apps.tasks import queue, roster
 from apps.tasks.lifecycle import Outcome, TaskStatus
@@ -46,8 +47,8 @@ def after_failure(task: Task, attempt: int, outcome: Outcome) -> dict[str, Any]:
 
 
 @transaction.atomic
-def unaffordable(task: int, generation: int, grade: str, refused: Exhausted | Unpriced) -> None:
-    """No budget has room for a model of `grade`, or it has no price: the next grade may have it, else it rests."""
+def unaffordable(task: int, generation: int, grade: str, refused: Exhausted | Paused | Unpriced) -> None:
+    """No budget has room for a model of `grade`, it has no price, or spending is paused: the next grade, or a rest."""
     why = refused.message
     found = Task.objects.get(pk=task)
     following = escalated(grade, rule_of(found.tier).chain)

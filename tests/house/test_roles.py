@@ -114,6 +114,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
     "spending": OPERATORS,
     "machines": OPERATORS,
     "endpoints/<id:pk>/<slug:verb>": OPERATORS,
+    "spending/lift": OPERATORS,
     "repos": OPERATORS,
     "repos/<id:pk>/<slug:verb>": OPERATORS,
 }

@@ -12,8 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.dashboard import overview, spending
+from apps.events.models import Event
 from apps.ledger import accounts as ledger_accounts
-from apps.ledger import actions, prices
+from apps.ledger import actions, pauses, prices
 from apps.ledger import allowances as ledger_allowances
 from apps.ledger.accounts import Exhausted
 from apps.ledger.models import Account, Budget, Charge
@@ -504,6 +505,19 @@ def test_the_model_that_an_agent_names_is_escaped_on_the_task(page):
 
     assert EVIL not in html
     assert "got it with <code>&lt;script&gt;" in html
+
+
+def test_a_pause_of_spending_is_shown_and_lifted_on_its_page(page):
+    assert 'id="paused"' not in page.get("/spending").content.decode()
+    pauses.begin("$9.00 were spent in five minutes; $0.01 are usual.")
+    for path in ("/", "/spending"):
+        assert "$9.00 were spent in five minutes; $0.01 are usual." in page.get(path).content.decode()
+    assert 405 == page.get("/spending/lift").status_code
+    page.post("/spending/lift")
+
+    assert pauses.standing() is None
+    assert "grace" == Event.objects.get(kind="spending.lifted").actor
+    assert 'id="paused"' not in page.get("/").content.decode()
 
 
 # --- on the first page ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.events.models import Event
 from apps.events.refused import Stale
-from apps.ledger import actions, allowances, budgets, prices
+from apps.ledger import actions, allowances, budgets, pauses, prices
 from apps.ledger.limits import Limits, Scope
 from apps.ledger.models import Account, Allowance, Budget, Charge, Price
 from tests.apps.ledger import till
@@ -275,6 +275,14 @@ def test_calls_without_a_price_are_posted_by_hand_once_it_is_entered(operator: C
     assert [("settled", 1_000), ("uncertain", None)] == list(
         Charge.objects.order_by("pk").values_list("status", "cost_micro")
     )
+
+
+def test_a_pause_of_spending_is_lifted_in_the_admin_as_well(operator: Client) -> None:
+    pauses.begin("Somebody has to look.")
+    page(operator, "pause/", {"action": "lift", "_selected_action": [1]})
+
+    assert pauses.standing() is None
+    assert ["ann"] == list(Event.objects.filter(kind="spending.lifted").values_list("actor", flat=True))
 
 
 @pytest.mark.parametrize("name", ["price", "budget", "account", "allowance", "charge"])

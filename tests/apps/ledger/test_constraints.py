@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from apps.ledger import actions
-from apps.ledger.models import Account, Allowance, Budget, Charge, Price
+from apps.ledger.models import Account, Allowance, Budget, Charge, Pause, Price
 from apps.ledger.pricing import LONGEST_MS
 from tests.apps.ledger import till
 
@@ -98,7 +99,17 @@ def a_price_that_was_used_is_deleted() -> None:
     transaction.get_connection().check_constraints()
 
 
+def a_second_pause_of_spending() -> None:
+    Pause.objects.create(pk=2, since=till.NOW, reason="twice")
+
+
+def a_pause_that_was_lifted_before_it_began() -> None:
+    Pause.objects.create(pk=1, since=till.NOW, lifted_at=till.NOW - timedelta(seconds=1), reason="early")
+
+
 WRONGS = (
+    a_second_pause_of_spending,
+    a_pause_that_was_lifted_before_it_began,
     a_price_of_zero_that_nobody_declared_free,
     a_free_price_with_a_rate,
     a_second_price_of_a_day_and_band,

@@ -159,6 +159,7 @@ def test_a_price_that_nothing_was_charged_by_is_put_right() -> None:
         ("model", {"model": "m" * 241}),
         ("rates", {"rates": {"input": 1.5}}),
         ("rates", {"rates": {"input": -1}}),
+        ("rates", {"rates": {"input": 10**12 + 1}}),
         ("rates", {"rates": {"thinking": 1}}),
         ("free", {"rates": {}}),
         ("free", {"free": True}),

@@ -16,7 +16,7 @@ from apps.events.models import Event
 from apps.events.refused import Stale
 from apps.gateway import inbound
 from apps.gateway.outbound import Told, assignment
-from apps.ledger import allowances, budgets, prices
+from apps.ledger import allowances, budgets, pauses, prices
 from apps.ledger.limits import Limits
 from apps.ledger.models import Account, Allowance, Budget, Charge
 from apps.tasks import actions, attempts, jobs, spending
@@ -332,6 +332,18 @@ def test_without_another_grade_it_rests_and_says_why():
     cast.rest(task)
     sweep()
     assert "claude" == Attempt.objects.open().get(task=task).grade
+
+
+def test_while_spending_is_paused_only_what_is_free_is_begun():
+    cast.agent("ada", offers=[CLAUDE])
+    cast.agent("bob", offers=[LOCAL])
+    pauses.begin("Somebody has to look.")
+    task = words("complex")
+    match()
+    attempt = Attempt.objects.open().get(task=task)
+
+    assert ("bob", "local") == (attempt.agent.name, attempt.grade)
+    assert "Spending is paused until a person lets it go on. Somebody has to look." in cast.fresh(task).last_error
 
 
 def exhausted() -> list[tuple[str, str, int]]:
