@@ -19,7 +19,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from apps.ledger import accounts, pauses
+from apps.ledger import accounts, pauses, prices
 from apps.ledger.actions import utc_day
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
 from apps.ledger.limits import EACH, MEASURES, NOTHING, PERIODS, WARNING_PERCENT, Limits, Scope, keys_of, percent
@@ -56,6 +56,7 @@ def spending(request: HttpRequest) -> HttpResponse:
             "recent": sum((spent for _, spent in by_kind), Spent()),
             "budgets": budgets(now),
             "pause": pauses.standing(),
+            "unverified": prices.unverified((row["model"] for row, _ in by_kind), utc_day(now)),
             "days": DAYS,
         },
     )

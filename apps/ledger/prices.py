@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 from apps.ledger import pricing
 from apps.ledger.models import MODEL, Allowance, Charge, Price
-from apps.ledger.pricing import ANY, CLASSES, LONGEST_MODEL, MILLION, MOST_RATE, Row
+from apps.ledger.pricing import ANY, CLASSES, LONGEST_MODEL, MILLION, MOST_RATE, Row, Unpriced
 
 DATA = Path(__file__).with_name("prices.json")
 LOCAL = {
@@ -54,6 +55,19 @@ def priced_since(model: str) -> date | None:
     """The first day on which `model` has any price; None when nobody entered one."""
     rows = Price.objects.filter(Q(model=model) | Q(model__endswith=ANY), prompt_over=0)
     return min((price.effective_from for price in rows if pricing.fits(price.model, model)), default=None)
+
+
+def unverified(models: Iterable[str], on: date) -> list[str]:
+    """Those of `models` whose price nobody has compared with the provider's for too long; not free ones. One query."""
+    found = {price.pk: price for price in Price.objects.filter(effective_from__lte=on)}
+    rows = [price.row for price in found.values()]
+    old = []
+    for model in sorted(set(models)):
+        with suppress(Unpriced):
+            bands = [found[row.id] for row in pricing.price_for(rows, model, on)]
+            if any(pricing.is_stale(band.verified_on, on) for band in bands if not band.free):
+                old.append(model)
+    return old
 
 
 def load(model: type[Price] = Price, text: str | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +17,7 @@ from apps.ledger import accounts as ledger_accounts
 from apps.ledger import actions, pauses, prices
 from apps.ledger import allowances as ledger_allowances
 from apps.ledger.accounts import Exhausted
-from apps.ledger.models import Account, Budget, Charge
+from apps.ledger.models import Account, Budget, Charge, Price
 from apps.ledger.pricing import LONGEST_MS, Usage
 from apps.tasks import attempts
 from apps.tasks import spending as allowances
@@ -346,7 +346,7 @@ def test_the_page_asks_the_same_of_the_database_however_many_calls_there_were(pa
         paid(cast.working(_task()), USAGE)
 
     assert few == asked()
-    assert 12 >= few
+    assert 13 >= few
 
 
 def test_no_call_is_read_but_those_of_the_last_days(page):
@@ -505,6 +505,31 @@ def test_the_model_that_an_agent_names_is_escaped_on_the_task(page):
 
     assert EVIL not in html
     assert "got it with <code>&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("used", "verified", "expected"),
+    [
+        (OPUS, NOW.date() - timedelta(days=90), []),
+        (OPUS, NOW.date() - timedelta(days=91), [OPUS]),
+        (OPUS, None, [OPUS]),
+        (HAIKU, NOW.date() - timedelta(days=91), []),
+        (LOCAL, None, []),
+    ],
+)
+def test_the_old_price_of_a_model_in_use_is_pointed_out(page, used: str, verified: date | None, expected: list[str]):
+    Price.objects.filter(model__in=[OPUS, "ollama:*"]).update(verified_on=verified)
+    called(model=used)
+
+    assert expected == shown(page)["unverified"]
+    assert bool(expected) is (f"compared the price of {OPUS} with" in page.get("/spending").content.decode())
+
+
+def test_an_old_band_makes_the_price_old(page):
+    Price.objects.filter(model=HAIKU, prompt_over__gt=0).update(verified_on=None)
+    called(model=HAIKU)
+
+    assert [HAIKU] == shown(page)["unverified"]
 
 
 def test_a_pause_of_spending_is_shown_and_lifted_on_its_page(page):
