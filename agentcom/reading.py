@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,14 @@ def whole(env: environ.Env, name: str, *, default: int, least: int, most: int) -
     if not least <= number <= most:
         raise ImproperlyConfigured(f"{name} is a whole number from {least} to {most}.")
     return number
+
+
+def chosen(env: environ.Env, name: str, among: Sequence[str]) -> str:
+    """One of a few words, the first when nothing is said; ImproperlyConfigured for any other."""
+    word: str = env.str(name, default=among[0])
+    if word not in among:
+        raise ImproperlyConfigured(f"{name} is one of: {', '.join(among)}.")
+    return word
 
 
 def secret_key(given: str, file: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import django_stubs_ext
 import environ
 
-from agentcom.reading import channel_layer, database, networks, secret_key, whole
+from agentcom.reading import channel_layer, chosen, database, networks, secret_key, whole
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Repo], at run time too
 
@@ -230,6 +230,9 @@ MODEL_TOKENS = whole(env, "AGENTCOM_ATTEMPT_TOKENS", default=400_000, least=1, m
 # The most that an attempt may cost when its model costs money, in micro-USD, and how many calls it may make.
 ATTEMPT_MICROUSD = whole(env, "AGENTCOM_ATTEMPT_MICROUSD", default=1_000_000, least=1, most=10**12)
 ATTEMPT_CALLS = whole(env, "AGENTCOM_ATTEMPT_CALLS", default=200, least=1, most=100_000)
+# What is set aside for an attempt: the most that it may use, or what such attempts mostly needed. The second lets more
+# of them run on a small budget, and ends some that would have needed more.
+ESTIMATE = chosen(env, "AGENTCOM_ESTIMATE", ("worst", "p95"))
 MODEL_FIXES = whole(env, "AGENTCOM_MODEL_FIXES", default=2, least=0, most=100)
 # A model that could not be reached, or had too much to do, is no failure of the task; it waits so long.
 MODEL_PAUSE = timedelta(seconds=env.float("AGENTCOM_MODEL_PAUSE_SECONDS", default=30))

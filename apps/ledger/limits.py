@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +12,10 @@ MEASURES = ("micro", "tokens", "calls")
 EACH = "*"
 """The key of a budget that holds for every account of its scope that has none of its own."""
 WARNING_PERCENT = 80
+NEARLY_ALL = 80
+"""Percent of an allowance; who used that much may have been short of it."""
+ENOUGH = 20
+"""So many allowances say what one usually needs."""
 
 
 class Scope(StrEnum):
@@ -64,6 +68,26 @@ class Amount:
 
 
 NOTHING = Amount()
+
+
+def usually(most: Amount, spent: Iterable[tuple[Amount, Amount]]) -> Amount:
+    """What 95 of 100 attempts need, of what each `spent` of what it was granted; `most` where too few of them say so.
+
+    Measure by measure. One that used nearly all it had may have needed more: it counts as `most`, or the result would
+    sink with every attempt that it was too little for.
+    """
+    seen = list(spent)
+    if len(seen) < ENOUGH:
+        return most
+    found = {}
+    for measure in MEASURES:
+        full = getattr(most, measure)
+        needed = sorted(
+            full if getattr(used, measure) * 100 >= getattr(granted, measure) * NEARLY_ALL else getattr(used, measure)
+            for used, granted in seen
+        )
+        found[measure] = needed[-(-len(needed) * 95 // 100) - 1]
+    return Amount(**found).at_most(most)
 
 
 @dataclass(frozen=True, kw_only=True)

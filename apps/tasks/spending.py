@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum, Value
 from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.ledger import allowances, prices
 from apps.ledger.actions import utc_day
-from apps.ledger.limits import Amount
+from apps.ledger.limits import MEASURES, Amount, usually
 from apps.ledger.models import Allowance
 from apps.ledger.pricing import CLASSES, Row, Usage
 from apps.tasks.matching import Offer
@@ -33,6 +33,8 @@ TOLD = timedelta(minutes=5)
 """An agent that has been connected for so long since an attempt ended has told of every call of it: it tells each again
 every few seconds until it is answered."""
 AT_ONCE = 500
+LIKE = 50
+"""So many of the last attempts like it say what one usually needs (AGENTCOM_ESTIMATE=p95)."""
 PARTS = 10
 """An attempt begins with a tenth of what the settings allow it, where budgets have no more left, and not with less."""
 
@@ -45,7 +47,7 @@ def priced_as(executor: str, model: str) -> str:
 def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
     """Set the allowance of an attempt aside, less where budgets have less left, and never less than a part of it.
 
-    Raises Unpriced, and Exhausted when some budget has no room for that part.
+    Raises Unpriced, Paused, and Exhausted when some budget has no room for that part.
 
     Call it last in the transaction that assigns: it locks accounts.
     """
@@ -56,11 +58,24 @@ def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
         _key(attempt),
         {"task": str(task.pk), "repo": task.repo.slug if task.repo else "", "agent": agent},
         purpose=PURPOSE,
-        amount=most,
+        amount=most if settings.ESTIMATE == "worst" else _usual(task, offer, most),
         least=_part(most),
         model=priced_as(offer.executor, offer.model),
         ttl=timedelta(seconds=task.timeout_seconds) + LATE,
     )
+
+
+def _usual(task: Task, offer: Offer, most: Amount) -> Amount:
+    """What attempts of this model at tasks of this tier mostly need, and never less than may be begun with."""
+    like = Attempt.objects.filter(executor=offer.executor, model=offer.model, task__tier=task.tier)
+    keys = [_key(pk) for pk in like.filter(ended_at__isnull=False).order_by("-pk").values_list("pk", flat=True)[:LIKE]]
+    tokens = sum((Sum(f"charges__{name}", default=0) for name in CLASSES), start=Value(0))
+    over = Allowance.objects.filter(key__in=keys, released_at__isnull=False).annotate(
+        micro=Sum("charges__cost_micro", default=0), tokens=tokens, calls=Count("charges")
+    )
+    spent = [(Amount(micro=one.micro, tokens=one.tokens, calls=one.calls), one.granted) for one in over]
+    usual, least = usually(most, spent), _part(most)
+    return Amount(**{measure: max(getattr(usual, measure), getattr(least, measure)) for measure in MEASURES})
 
 
 def _part(most: Amount) -> Amount:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from apps.ledger.limits import NOTHING, Amount, Limits, Shortfall, keys_of, percent, shortfall
+from apps.ledger.limits import NOTHING, Amount, Limits, Shortfall, keys_of, percent, shortfall, usually
 
 AT = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 
@@ -57,6 +58,32 @@ def test_as_much_fits_as_every_measure_has_room_for(limits, used, expected):
 )
 def test_the_measure_nearest_its_limit_says_how_much_is_used(limits, used, expected):
     assert expected == percent(limits, used)
+
+
+MOST = Amount(micro=1_000, tokens=1_000, calls=10)
+
+
+def attempts(*micro: int) -> list[tuple[Amount, Amount]]:
+    return [(Amount(micro=each, tokens=each, calls=2), MOST) for each in micro]
+
+
+@pytest.mark.parametrize(
+    ("spent", "expected"),
+    [
+        (attempts(*[100] * 19), MOST),
+        (attempts(*[100] * 20), Amount(micro=100, tokens=100, calls=2)),
+        (attempts(*range(1, 101)), Amount(micro=95, tokens=95, calls=2)),
+        (attempts(*[100] * 19, 700), Amount(micro=100, tokens=100, calls=2)),
+        (attempts(*[100] * 18, 700, 700), Amount(micro=700, tokens=700, calls=2)),
+        (attempts(*[100] * 18, 800, 800), Amount(micro=1_000, tokens=1_000, calls=2)),
+        (
+            [(Amount(micro=0, tokens=50, calls=1), Amount(micro=0, tokens=1_000, calls=10))] * 20,
+            replace(MOST, tokens=50, calls=1),
+        ),
+    ],
+)
+def test_what_most_attempts_needed_is_what_one_usually_needs(spent, expected):
+    assert expected == usually(MOST, spent)
 
 
 def test_a_call_is_counted_for_all_it_is_for_and_for_its_time_in_utc():

@@ -11,7 +11,7 @@ import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from agentcom.reading import whole
+from agentcom.reading import chosen, whole
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,6 +30,16 @@ def test_any_other_is_refused_with_its_bounds(monkeypatch: pytest.MonkeyPatch, s
 
     with pytest.raises(ImproperlyConfigured, match="AGENTCOM_SOMETHING is a whole number from 1 to 10"):
         whole(environ.Env(), "AGENTCOM_SOMETHING", default=7, least=1, most=10)
+
+
+def test_a_word_that_is_not_among_those_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "a" == chosen(environ.Env(), "AGENTCOM_SOMETHING", ("a", "b"))
+    monkeypatch.setenv("AGENTCOM_SOMETHING", "b")
+    assert "b" == chosen(environ.Env(), "AGENTCOM_SOMETHING", ("a", "b"))
+    monkeypatch.setenv("AGENTCOM_SOMETHING", "c")
+
+    with pytest.raises(ImproperlyConfigured, match="AGENTCOM_SOMETHING is one of: a, b"):
+        chosen(environ.Env(), "AGENTCOM_SOMETHING", ("a", "b"))
 
 
 @pytest.mark.parametrize(

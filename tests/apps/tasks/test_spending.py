@@ -308,6 +308,34 @@ def test_a_budget_of_calls_lets_a_local_model_use_all_of_them():
     assert [150] == granted("granted_calls")
 
 
+@pytest.mark.parametrize(("estimate", "given"), [("worst", MICRO), ("p95", 300_000)])
+def test_an_operator_may_have_set_aside_what_attempts_mostly_need(settings: Any, estimate: str, given: int):
+    """Of this model and tier: what others needed says nothing about it."""
+    settings.ESTIMATE = estimate
+    ada = cast.agent(offers=[CLAUDE])
+    for tier, output in (("complex", 30_000), ("trivial", 70_000)):
+        change(tier, ["claude"], 60, by="tests")
+        for _ in range(20):
+            budgets.set_budget("day", by="tests", limits=Limits())
+            attempt = cast.working(words(tier))
+            said(attempt, call("a", tokens={"output": output}))
+            attempts.complete(cast.fence(attempt), {"summary": "done"}, [])
+    attempt = cast.assigned(words("complex", target=ada))
+
+    assert given == Allowance.objects.get(key=f"attempt-{attempt.pk}").granted_micro
+
+
+def test_what_attempts_mostly_need_is_never_less_than_one_may_begin_with(settings: Any):
+    settings.ESTIMATE = "p95"
+    cast.agent(offers=[CLAUDE])
+    for _ in range(21):
+        attempt = cast.working(words("complex"))
+        attempts.complete(cast.fence(attempt), {"summary": "done"}, [])
+
+    newest = Allowance.objects.latest("pk").granted
+    assert (MICRO // 10, 40_000, 20) == (newest.micro, newest.tokens, newest.calls)
+
+
 def test_less_than_a_tenth_is_not_begun_with():
     cast.agent(offers=[LOCAL])
     budgets.set_budget("day", by="tests", limits=Limits(calls=19))
