@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
+from django.conf import settings
+from django.utils import timezone
 from django_q.tasks import async_task
 
 from apps.endpoints import ollama, reports
@@ -28,6 +32,11 @@ def look(endpoint: int) -> None:
         seen, trouble = None, str(silent)
         logger.warning("an endpoint does not answer", endpoint=found.pk, url=found.url, reason=trouble)
     reports.looked(found, seen, trouble)
+
+
+def prune() -> None:
+    """Endpoints and models that agents do not speak of any more."""
+    reports.forget_old(timezone.now() - min(settings.RETENTION, timedelta(days=3650)))
 
 
 def _known(endpoint: Endpoint) -> list[ollama.Seen]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.endpoints.health import Health, after
@@ -110,6 +111,7 @@ def _now_has(
 def tried(endpoint: int, models: Sequence[Mapping[str, Any]]) -> None:
     """What agents found out about models of an endpoint, by trying them or by having them at hand."""
     rows = {row.name: row for row in Model.objects.filter(endpoint=endpoint)}
+    Model.objects.filter(endpoint=endpoint, name__in=[model["name"] for model in models]).update(seen_at=Now())
     ours = Endpoint.objects.filter(pk=endpoint, origin=Origin.OPERATOR).exists()
     for model in models:
         row = rows.get(model["name"])
@@ -123,7 +125,8 @@ def tried(endpoint: int, models: Sequence[Mapping[str, Any]]) -> None:
         if row is None and len(rows) >= MOST_MODELS:
             continue
         if row is None:
-            Model.objects.update_or_create(endpoint_id=endpoint, name=model["name"], defaults=facts)
+            said = {**facts, "seen_at": Now()}
+            Model.objects.update_or_create(endpoint_id=endpoint, name=model["name"], defaults=said)
         else:
             _write(row, {**facts, "installed": True})
 
@@ -135,7 +138,7 @@ _FOUND = ("grade", "digest", "context", "warm", *_MEASURED)
 def _write(row: Model, facts: Mapping[str, Any]) -> None:
     changed = {field: value for field, value in facts.items() if getattr(row, field) != value}
     if changed:
-        Model.objects.filter(pk=row.pk).update(**changed, seen_at=Now())
+        Model.objects.filter(pk=row.pk).update(**changed)
 
 
 def introduce(machine: str, facts: Mapping[str, Any]) -> Host:
@@ -154,6 +157,12 @@ def forget(hosts: QuerySet[Host]) -> None:
     for host in hosts:
         Endpoint.objects.filter(host=host, origin=Origin.AGENT).delete()
         host.delete()
+
+
+def forget_old(before: datetime) -> None:
+    """What agents offered once and nobody has spoken of since `before`; of an operator's, only what it has no more."""
+    Model.objects.filter(Q(endpoint__origin=Origin.AGENT) | Q(installed=False), seen_at__lt=before).delete()
+    Endpoint.objects.filter(origin=Origin.AGENT, checked_at__lt=before).delete()
 
 
 def measured(host: int, load: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from django.conf import settings
 from apps.agents import presence
 from apps.agents.models import Agent
 from apps.events.refused import Refused, Stale
+from apps.gateway import known
 from apps.gateway.outbound import Told
 from apps.tasks import attempts, spending
 from apps.tasks.attempts import Fence
@@ -58,7 +59,16 @@ def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> F
         lease_seconds=settings.LEASES["working"].total_seconds(),
         verdicts=verdicts,
     )
-    return [welcome]
+    return [welcome, *_endpoints(frame, told)]
+
+
+def _endpoints(frame: messages.Hello, told: Told) -> Frames:
+    """What operators added, also when that is nothing any more: the agent may remember what it was told of before."""
+    now = known.current()
+    if not now.endpoints and not frame.endpoints:
+        return []
+    told.endpoints = now
+    return [now]
 
 
 def _resume(agent: Agent, held: nouns.Holding, told: Told) -> nouns.Verdict:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.demo.loopback import listening
@@ -314,6 +316,22 @@ def test_an_agent_that_says_whatever_it_likes_does_not_fill_the_registry(monkeyp
 
     assert (3, 1) == (Endpoint.objects.count(), Host.objects.count())
     assert Model.objects.count() <= 4 + 2
+
+
+def test_what_nobody_speaks_of_any_more_is_forgotten_after_the_retention(settings: Any) -> None:
+    settings.RETENTION = timedelta(days=30)
+    long_ago = timezone.now() - timedelta(days=31)
+    here, gone = "http://127.0.0.1:11434", "http://old.example.org:11434"
+    cast.agent("ada", host=machine(), endpoints=[state(here), state(gone)], offers=[offer(here), offer(gone)])
+    added = add("http://gpu.example.org:11434")
+    Model.objects.create(endpoint=added, name="kept", seen_at=long_ago)
+    Model.objects.create(endpoint=added, name="gone", installed=False, seen_at=long_ago)
+    Model.objects.filter(endpoint__url=gone).update(seen_at=long_ago)
+    Endpoint.objects.filter(url=gone).update(checked_at=long_ago)
+    jobs.prune()
+
+    assert {here, added.url} == set(Endpoint.objects.values_list("url", flat=True))
+    assert {NAME, "kept"} == set(Model.objects.values_list("name", flat=True))
 
 
 def test_the_hub_never_asks_an_address_that_an_agent_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,9 @@ def offer(url: str = HERE, **facts: Any) -> nouns.ModelOffer:
     return nouns.ModelOffer(**{"executor": "ollama", "model": "qwen3:8b", "url": url, "warm": True, **facts})
 
 
-def greet(agent: Agent, *offers: nouns.ModelOffer, machine: str = "m1", load: nouns.Load | None = None) -> None:
+def greet(
+    agent: Agent, *offers: nouns.ModelOffer, machine: str = "m1", load: nouns.Load | None = None
+) -> inbound.Frames:
     """What `agent` says of itself, as it comes over the wire."""
     urls = dict.fromkeys(one.url for one in offers if one.url)
     said = messages.Hello(
@@ -53,7 +55,7 @@ def greet(agent: Agent, *offers: nouns.ModelOffer, machine: str = "m1", load: no
     )
     heard = decode_from_sidecar(encode(said))
     assert isinstance(heard, messages.Hello)
-    inbound.hello(agent, f"{agent.name}.1", heard, Told())
+    return inbound.hello(agent, f"{agent.name}.1", heard, Told())
 
 
 def agents(*names: str) -> list[Agent]:
@@ -99,6 +101,13 @@ def test_agents_hear_of_operators_endpoints_once_and_again_when_something_change
     assert isinstance(said, messages.EndpointsKnown)
     assert [(GPU, "gpu", ["qwen3:32b"])] == [(e.url, e.grade, [m.name for m in e.models]) for e in said.endpoints]
     assert messages.EndpointsKnown() == last
+
+
+def test_an_agent_that_comes_back_hears_that_there_is_nothing_any_more() -> None:
+    """It was away when the last endpoint was removed, and still offers it."""
+    (ada,) = agents("ada")
+
+    assert messages.EndpointsKnown() in greet(ada, offer(GPU))
 
 
 def test_a_sidecar_that_knows_no_such_frame_hears_none_while_there_are_no_endpoints() -> None:
