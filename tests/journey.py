@@ -17,6 +17,9 @@ MARK = f"agentcom-journey-{os.getpid()}"
 """Stands in the command line of what a test watches from outside the sandbox."""
 _count = itertools.count(1)
 
+BRISK = {f"AGENTCOM_LEASE_{stage}_SECONDS": "6" for stage in ("ASSIGNED", "WORKING", "BLOCKED")}
+"""Short enough to be lived through, long enough for a machine that is busy with other tests."""
+
 
 def git(where: Path, *arguments: str) -> str:
     """What git said."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -122,6 +122,23 @@ def sidecars(
             for one in crew:
                 one.root.mkdir()
             list(pool.map(lambda one: one.join().start(), crew))
+        yield crew
+    finally:
+        for one in crew:
+            one.end()
+
+
+@contextlib.contextmanager
+def thinking(hub: Hub, base: Path, **environments: Mapping[str, str]) -> Iterator[list[Sidecar]]:
+    """Sidecars of these names that found what their environments name when they joined; running."""
+    crew = []
+    for name, env in environments.items():
+        (base / name).mkdir()
+        one = Sidecar(hub, name, base / name)
+        one.env = {key: value for key, value in one.env.items() if not key.startswith("ANTHROPIC_")}
+        one.env |= {"OLLAMA_HOST": "http://127.0.0.1:9", **env}
+        crew.append(one.join().start())
+    try:
         yield crew
     finally:
         for one in crew:

@@ -9,11 +9,9 @@ import pytest
 
 from apps.ops import valkey
 from tests.hub import Hub, eventually, hub_at
-from tests.journey import Upstream, idle
+from tests.journey import BRISK, Upstream, idle
+from tests.providers.policy import Providers
 from tests.sidecars import Sidecar, sidecars
-
-BRISK = {f"AGENTCOM_LEASE_{stage}_SECONDS": "6" for stage in ("ASSIGNED", "WORKING", "BLOCKED")}
-"""Short enough to be lived through, long enough for a machine that is busy with other tests."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +46,14 @@ def hub(base: Path, hints: list[valkey.Embedded], settings: dict[str, str]) -> I
 def machines(hub: Hub, base: Path) -> Iterator[list[Sidecar]]:
     with sidecars(hub, base, "ada", "bob") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    """An Ollama and a Claude, for a module whose tasks are in words."""
+    made = Providers()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

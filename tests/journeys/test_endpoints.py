@@ -9,27 +9,19 @@ from typing import Any
 import pytest
 
 from tests.hub import Hub, eventually
-from tests.journey import Upstream
-from tests.providers import anthropic, ollama
+from tests.journey import BRISK, Upstream
+from tests.providers import ollama
 from tests.providers.policy import FIX, Providers
-from tests.sidecars import Sidecar
+from tests.sidecars import Sidecar, thinking
 
 pytestmark = [pytest.mark.redis, pytest.mark.bwrap, pytest.mark.journey, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    made = Providers()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def settings(providers: Providers) -> dict[str, str]:
     """A network of its own, in which the hub may look at the one Ollama there is."""
-    leases = {f"AGENTCOM_LEASE_{stage}_SECONDS": "6" for stage in ("ASSIGNED", "WORKING", "BLOCKED")}
     port = providers.ollama.url.rpartition(":")[2]
-    return leases | {
+    return BRISK | {
         "AGENTCOM_ENDPOINT_NETWORKS": "127.0.0.0/8",
         "AGENTCOM_ENDPOINT_PORTS": port,
         "AGENTCOM_MODEL_PAUSE_SECONDS": "1",
@@ -39,17 +31,8 @@ def settings(providers: Providers) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def machines(hub: Hub, base: Path, providers: Providers) -> Iterator[list[Sidecar]]:
     """ada has no model, bob has the key."""
-    nowhere = {"OLLAMA_HOST": "http://127.0.0.1:9"}
-    keys = {"ANTHROPIC_API_KEY": anthropic.KEY, "ANTHROPIC_BASE_URL": providers.claude.url}
-    crew = []
-    for name, env in (("ada", nowhere), ("bob", {**nowhere, **keys})):
-        (base / name).mkdir()
-        one = Sidecar(hub, name, base / name)
-        one.env = {key: value for key, value in one.env.items() if not key.startswith("ANTHROPIC_")} | env
-        crew.append(one.join().start())
-    yield crew
-    for one in crew:
-        one.end()
+    with thinking(hub, base, ada={}, bob=providers.claude_key) as crew:
+        yield crew
 
 
 @pytest.fixture(scope="module")

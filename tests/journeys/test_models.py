@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.hub import Hub, eventually
-from tests.journey import Upstream, idle, outcomes, salvaged
+from tests.journey import BRISK, Upstream, idle, outcomes, salvaged
 from tests.providers import anthropic
 from tests.providers.policy import FIX, Providers
-from tests.sidecars import Sidecar
+from tests.sidecars import Sidecar, thinking
 
 pytestmark = [pytest.mark.redis, pytest.mark.bwrap, pytest.mark.journey, pytest.mark.timeout(300)]
 
@@ -21,31 +21,14 @@ pytestmark = [pytest.mark.redis, pytest.mark.bwrap, pytest.mark.journey, pytest.
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
     """Leases for a busy machine; so little money that an attempt can come to the end of it."""
-    leases = {f"AGENTCOM_LEASE_{stage}_SECONDS": "6" for stage in ("ASSIGNED", "WORKING", "BLOCKED")}
-    return leases | {"AGENTCOM_ATTEMPT_MICROUSD": "75000", "AGENTCOM_MODEL_PAUSE_SECONDS": "1"}
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    made = Providers()
-    yield made
-    made.stop()
+    return BRISK | {"AGENTCOM_ATTEMPT_MICROUSD": "75000", "AGENTCOM_MODEL_PAUSE_SECONDS": "1"}
 
 
 @pytest.fixture(scope="module")
 def machines(hub: Hub, base: Path, providers: Providers) -> Iterator[list[Sidecar]]:
     """ada has the Ollama, bob has the key."""
-    nowhere = {"OLLAMA_HOST": "http://127.0.0.1:9"}
-    keys = {"ANTHROPIC_API_KEY": anthropic.KEY, "ANTHROPIC_BASE_URL": providers.claude.url}
-    crew = []
-    for name, env in (("ada", {"OLLAMA_HOST": providers.ollama.url}), ("bob", {**nowhere, **keys})):
-        (base / name).mkdir()
-        one = Sidecar(hub, name, base / name)
-        one.env = {key: value for key, value in one.env.items() if not key.startswith("ANTHROPIC_")} | env
-        crew.append(one.join().start())
-    yield crew
-    for one in crew:
-        one.end()
+    with thinking(hub, base, ada={"OLLAMA_HOST": providers.ollama.url}, bob=providers.claude_key) as crew:
+        yield crew
 
 
 @pytest.fixture(autouse=True)

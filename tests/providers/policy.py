@@ -43,6 +43,11 @@ class Providers:
         for one in self._running:
             one.start()
 
+    @property
+    def claude_key(self) -> dict[str, str]:
+        """What a machine has in its environment that may ask Claude."""
+        return {"ANTHROPIC_API_KEY": anthropic.KEY, "ANTHROPIC_BASE_URL": self.claude.url}
+
     def stop(self) -> None:
         for one in self._running:
             one.stop()
