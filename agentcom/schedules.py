@@ -24,6 +24,6 @@ SCHEDULES = (
     Every("apps.forge.jobs.refresh_all", minutes=10),
     Every("apps.ops.jobs.prune", minutes=60),
     Every("apps.tasks.jobs.prune", minutes=24 * 60),
-    Every("apps.endpoints.jobs.prune", minutes=24 * 60),
+    Every("apps.agents.jobs.prune", minutes=24 * 60),
     Every("apps.repos.jobs.maintain_all", minutes=24 * 60),
 )

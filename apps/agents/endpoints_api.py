@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
@@ -135,9 +136,10 @@ class OneEndpoint(APIView):
         wanted = changes.pop("wanted", None)
         if "host" in changes:
             changes["host"] = _host(changes["host"])
-        actions.change(endpoint, by=actor(request), **changes)
-        if wanted is not None:
-            _want(endpoint, set(wanted), by=actor(request))
+        with transaction.atomic():
+            actions.change(endpoint, by=actor(request), **changes)
+            if wanted is not None:
+                _want(endpoint, set(wanted), by=actor(request))
         return Response(_shown(endpoint))
 
     @extend_schema(responses={204: None, 404: Refusal, 409: Refusal})

@@ -26,7 +26,7 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: st
     """
     before = Agent.objects.filter(pk=agent.pk).values_list("host", flat=True).first()
     host = _host(agent, facts["host"])
-    offers = offering.take(host, facts["offers"], facts.get("endpoints", ()))
+    offers = offering.take(host, facts["offers"], facts.get("endpoints", ()), by=agent.name)
     Agent.objects.filter(pk=agent.pk).update(
         connection=connection,
         connected_at=Now(),
@@ -45,10 +45,18 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: st
 _FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software")
 
 
+NAMELESS = "of agent "
+"""How the machine of an agent is called that says none; its number follows."""
+
+
 def _host(agent: Agent, said: Mapping[str, Any]) -> Host:
     """The machine that the agent is on. One that does not say which it is shares it with nobody."""
-    facts = {field: said[field] for field in ("hostname", "system", "cpus", "memory_bytes") if field in said}
-    host = reports.introduce(said.get("machine") or f"of agent {agent.pk}", facts)
+    facts = {field: said[field] for field in ("hostname", "system", "memory_bytes") if field in said}
+    facts["cpus"] = min(said.get("cpus", 0), offering.LARGEST)
+    machine = said.get("machine", "")
+    if not machine or machine.startswith(NAMELESS):  # nobody may be taken for another that says nothing
+        machine = f"{NAMELESS}{agent.pk}"
+    host = reports.introduce(machine, facts)
     if load := said.get("load"):
         reports.measured(host.pk, load)
     return host
@@ -65,7 +73,7 @@ def measured(agent: Agent, load: Mapping[str, Any]) -> None:
 def offer(agent: Agent, said: Sequence[Mapping[str, Any]], endpoints: Sequence[Mapping[str, Any]]) -> None:
     """The agent has other models than before. Nothing is taken from it; the next assignment goes by these."""
     host = Host.objects.get(agents=agent.pk)
-    offers = offering.take(host, said, endpoints)
+    offers = offering.take(host, said, endpoints, by=agent.name)
     if Agent.objects.filter(pk=agent.pk).exclude(offers=offers).update(offers=offers):
         record(Kind.AGENT_OFFERED, agent, tell=["dashboard"], models=[one["model"] for one in offers])
 

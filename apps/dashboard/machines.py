@@ -115,7 +115,7 @@ def _endpoint_rows(agents: Sequence[Agent]) -> list[EndpointRow]:
     for agent in agents:
         if agent.online:
             reached.update({offer["endpoint"] for offer in agent.offers if offer.get("endpoint")})
-    rows = Endpoint.objects.prefetch_related("models").order_by("name", "url")[:MOST]
+    rows = Endpoint.objects.prefetch_related("models").order_by("-origin", "name", "url")[:MOST]
     online = {agent.host_id for agent in agents if agent.online}
     return [
         EndpointRow(

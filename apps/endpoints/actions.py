@@ -25,6 +25,10 @@ class Known(Refused):
     """There is an endpoint at {url} already."""
 
 
+class Gone(Refused):
+    """The endpoint was removed already."""
+
+
 class NotOurs(Refused):
     """{name} is offered by an agent, out of its own settings; drain it here, or remove it there."""
 
@@ -35,6 +39,7 @@ def add(url: str, *, by: str, name: str = "", grade: str = "local", host: Host |
     where = _allowed(url)
     endpoint = Endpoint(place=where, url=where, name=name.strip(), grade=_grade(grade), host=host)
     _fits(endpoint)
+    _adopt(where)
     try:
         with transaction.atomic():
             endpoint.save(force_insert=True)
@@ -58,33 +63,45 @@ def change(
 
     At another address it is looked at anew, and its models with it.
     """
-    before = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-    changes: dict[str, Any] = {}
-    if name is not None:
-        changes["name"] = name.strip()
+    before = _locked(endpoint)
     if grade is not None or url is not None:
         _ours(before)
-    if grade is not None:
-        changes["grade"] = _grade(grade)
-    if url is not None and (where := _allowed(url)) != before.place:
-        changes |= {"place": where, "url": where, "health": Health.UNKNOWN, "misses": 0, "trouble": "", "version": ""}
-    if not isinstance(host, bool):
+    changes = _changes(before, name=name, grade=grade, url=url)
+    if not isinstance(host, bool) and host != before.host:
         changes["host"] = host
-    changes = {field: value for field, value in changes.items() if getattr(before, field) != value}
     if not changes:
         return
     for field, value in changes.items():
         setattr(endpoint, field, value)
     _fits(endpoint)
+    _write(endpoint, changes)
+    said = {field: str(value) if value is not None else None for field, value in changes.items() if field in _SAID}
+    record(Kind.ENDPOINT_CHANGED, endpoint, tell=TELL, actor=by, **said)
+
+
+def _changes(before: Endpoint, *, name: str | None, grade: str | None, url: str | None) -> dict[str, Any]:
+    """What differs of what is given. At another address nothing is known of it."""
+    changes: dict[str, Any] = {}
+    if name is not None and name.strip() != before.name:
+        changes["name"] = name.strip()
+    if grade is not None and _grade(grade) != before.grade:
+        changes["grade"] = grade
+    if url is not None and (where := _allowed(url)) != before.place:
+        changes |= {"place": where, "url": where, "health": Health.UNKNOWN, "misses": 0, "trouble": "", "version": ""}
+    return changes
+
+
+def _write(endpoint: Endpoint, changes: dict[str, Any]) -> None:
+    if "place" not in changes:
+        Endpoint.objects.filter(pk=endpoint.pk).update(**changes)
+        return
+    _adopt(changes["place"])
     try:
         with transaction.atomic():
             Endpoint.objects.filter(pk=endpoint.pk).update(**changes)
     except IntegrityError as taken:
         raise Known("endpoint_known", url=changes["url"]) from taken
-    if "place" in changes:
-        Model.objects.filter(endpoint=endpoint).delete()
-    said = {field: str(value) if value is not None else None for field, value in changes.items() if field in _SAID}
-    record(Kind.ENDPOINT_CHANGED, endpoint, tell=TELL, actor=by, **said)
+    Model.objects.filter(endpoint=endpoint).delete()
 
 
 _SAID = ("name", "grade", "url", "host")
@@ -107,9 +124,10 @@ def resume(endpoint: Endpoint, *, by: str) -> None:
 @transaction.atomic
 def remove(endpoint: Endpoint, *, by: str) -> None:
     """Out of the registry. Attempts that run there go on: their agents have its address. Raises NotOurs."""
-    _ours(endpoint)
-    record(Kind.ENDPOINT_REMOVED, endpoint, tell=TELL, actor=by, url=endpoint.url)
-    Endpoint.objects.filter(pk=endpoint.pk).delete()
+    locked = _locked(endpoint)  # an assignment that is under way ends first, or finds it gone
+    _ours(locked)
+    record(Kind.ENDPOINT_REMOVED, locked, tell=TELL, actor=by, url=locked.url)
+    locked.delete()
 
 
 def look_soon(endpoint: Endpoint, *, by: str) -> None:
@@ -134,8 +152,21 @@ def check(*, url: str, grade: str | None, known: int | None = None) -> None:
     where = _allowed(url)
     if grade is not None:
         _grade(grade)
-    if Endpoint.objects.filter(place=where).exclude(pk=known or 0).exists():
+    if Endpoint.objects.ours().filter(place=where).exclude(pk=known or 0).exists():
         raise Known("endpoint_known", url=where)
+
+
+def _adopt(place: str) -> None:
+    """An address that agents offered out of their settings becomes an operator's: their next word ties them to it."""
+    Endpoint.objects.filter(place=place, origin=Origin.AGENT).delete()
+
+
+def _locked(endpoint: Endpoint) -> Endpoint:
+    """The row, held. Raises Gone."""
+    found = Endpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
+    if found is None:
+        raise Gone("endpoint_gone")
+    return found
 
 
 def _ours(endpoint: Endpoint) -> None:

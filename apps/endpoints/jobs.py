@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from collections.abc import Sequence
 
 import structlog
-from django.conf import settings
-from django.utils import timezone
-from django_q.tasks import async_task
 
 from apps.endpoints import ollama, reports
 from apps.endpoints.models import Endpoint, Model
 
 logger = structlog.get_logger(__name__)
+Answer = ollama.Looked | ollama.NoAnswer
 
 
 def look_at_all() -> None:
-    """Queue one look for each endpoint that an operator added, so that a slow one holds up no other."""
-    for pk in Endpoint.objects.ours().values_list("pk", flat=True):
-        async_task("apps.endpoints.jobs.look", pk, group=f"endpoint/{pk}")
+    """See which answer, all at once: one that is slow holds up no other, and no other job for longer than itself."""
+    _look(list(Endpoint.objects.ours()))
 
 
 def look(endpoint: int) -> None:
     """See whether one answers, and what it has. Never of one that an agent named."""
-    found = Endpoint.objects.ours().filter(pk=endpoint).first()
-    if found is None:
-        return
+    _look(list(Endpoint.objects.ours().filter(pk=endpoint)))
+
+
+def _look(endpoints: Sequence[Endpoint]) -> None:
+    known = [_known(endpoint) for endpoint in endpoints]
+    for endpoint, answer in zip(endpoints, asyncio.run(_ask(endpoints, known)), strict=True):
+        if isinstance(answer, ollama.Looked):
+            reports.looked(endpoint, answer)
+        else:
+            logger.warning("an endpoint does not answer", endpoint=endpoint.pk, url=endpoint.url, reason=str(answer))
+            reports.looked(endpoint, None, str(answer))
+
+
+async def _ask(endpoints: Sequence[Endpoint], known: Sequence[Sequence[ollama.Seen]]) -> list[Answer]:
+    return await asyncio.gather(*(_one(endpoint.url, seen) for endpoint, seen in zip(endpoints, known, strict=True)))
+
+
+async def _one(url: str, known: Sequence[ollama.Seen]) -> Answer:
     try:
-        seen, trouble = ollama.look(found.url, known=_known(found)), ""
+        return await ollama.look(url, known=known)
     except ollama.NoAnswer as silent:
-        seen, trouble = None, str(silent)
-        logger.warning("an endpoint does not answer", endpoint=found.pk, url=found.url, reason=trouble)
-    reports.looked(found, seen, trouble)
-
-
-def prune() -> None:
-    """Endpoints and models that agents do not speak of any more."""
-    reports.forget_old(timezone.now() - min(settings.RETENTION, timedelta(days=3650)))
+        return silent
 
 
 def _known(endpoint: Endpoint) -> list[ollama.Seen]:

@@ -97,6 +97,7 @@ class Endpoint(models.Model):
     grade = models.CharField(
         max_length=64, default="local", validators=[GRADE], help_text="What routing rules call its models."
     )
+    told_by = models.CharField(max_length=40, blank=True, default="", editable=False)
     host = models.ForeignKey(
         Host,
         null=True,

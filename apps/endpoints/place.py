@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 LONGEST = 200
 PORTS = {"http": 80, "https": 443}
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+HERE = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
+OLD_LOOPBACK = re.compile(r"127[.0-9]*")
+"""127.1 is 127.0.0.1 to everything but `ipaddress`."""
 
 
 def canonical(url: str) -> str:
@@ -20,14 +25,28 @@ def canonical(url: str) -> str:
         raise ValueError("The address has a name or password in it; neither is used.")
     if parts.query or parts.fragment:
         raise ValueError("The address is a scheme, a host and perhaps a port and path, nothing else.")
+    host = _host(parts.hostname)
     port = parts.port if parts.port is not None else PORTS[parts.scheme]
     if port == 0:
         raise ValueError("Port 0 is no port.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     whole = f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
     if len(whole) > LONGEST or not whole.isascii() or not whole.isprintable() or " " in whole:
         raise ValueError(f"The address is at most {LONGEST} plain characters, without spaces.")
     return whole
+
+
+def _host(host: str) -> str:
+    """A name, an IPv4 address, or an IPv6 address in brackets; what a URL may hold besides means nothing here."""
+    if ":" in host:
+        if "%" in host:
+            raise ValueError("An address with a zone means something on one machine only.")
+        try:
+            return f"[{ipaddress.IPv6Address(host)}]"
+        except ValueError:
+            raise ValueError(f"{host} is no IPv6 address.") from None
+    if not NAME.fullmatch(host):
+        raise ValueError("A host is a name of letters, digits, dots, dashes and underscores, or an address.")
+    return host
 
 
 def place_of(url: str, machine: str) -> str:
@@ -38,9 +57,11 @@ def place_of(url: str, machine: str) -> str:
 
 def is_here(host: str) -> bool:
     """Whether a host's name or address is the speaker's own machine, whoever speaks."""
-    if host == "localhost" or host.endswith(".localhost"):
+    name = host.rstrip(".")
+    if name in HERE or name.endswith(".localhost") or OLD_LOOPBACK.fullmatch(name):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    return address.is_loopback or address.is_unspecified

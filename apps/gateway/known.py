@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import Prefetch
+
 from apps.endpoints.models import Endpoint, Model
 from sidecar.wire import messages, nouns
 
@@ -22,13 +24,14 @@ def refresh() -> messages.EndpointsKnown:
 
 
 def _read() -> messages.EndpointsKnown:
-    """Each with the models that are wanted, also one that does not answer now. One query while there are none."""
-    ours = Endpoint.objects.ours().order_by("pk")[:MOST_ENDPOINTS]
+    """Each with the models that are wanted, also one that does not answer now."""
+    wanted = Model.objects.filter(wanted=True, installed=True).order_by("pk")
+    rows = Endpoint.objects.ours().prefetch_related(Prefetch("models", wanted)).order_by("pk")
+    ours = rows[:MOST_ENDPOINTS]
     return messages.EndpointsKnown(endpoints=[_told(endpoint) for endpoint in ours])
 
 
 def _told(endpoint: Endpoint) -> nouns.KnownEndpoint:
-    wanted = Model.objects.filter(endpoint=endpoint, wanted=True, installed=True).order_by("pk")[:MOST_MODELS]
     return nouns.KnownEndpoint(
         kind=endpoint.kind,
         url=endpoint.url,
@@ -40,6 +43,6 @@ def _told(endpoint: Endpoint) -> nouns.KnownEndpoint:
                 dialect=model.dialect,
                 tokens_per_second=model.tokens_per_second,
             )
-            for model in wanted
+            for model in list(endpoint.models.all())[:MOST_MODELS]
         ],
     )

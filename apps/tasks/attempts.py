@@ -109,8 +109,8 @@ def _assign(pair: Pair) -> int:
         generation=pair.head.generation + 1,
     )
     place = pair.offer.place if pair.offer else None
-    if place and not statements.update(Endpoint, {"pk": place.id}, {"last_used_at": NOW}):
-        raise Stale("endpoint_gone", "The endpoint was removed in this moment.")
+    if place and not statements.update(Endpoint, {"pk": place.id, "draining": False}, {"last_used_at": NOW}):
+        raise Stale("endpoint_gone", "The endpoint was removed or drained in this moment.")
     branch = branch_for(task, pair.worker.name, task.generation) if task.repo_id and task.work == Work.CHANGE else ""
     attempt = statements.insert(
         Attempt,

@@ -159,7 +159,7 @@ def _offer(stored: Mapping[str, Any]) -> Offer:
         stored["grade"],
         stored["tokens_per_second"],
         stored.get("warm", False),
-        Place(stored["endpoint"], "") if stored.get("endpoint") else None,
+        Place(stored["endpoint"], "", shared=stored.get("shared", False)) if stored.get("endpoint") else None,
         stored.get("url", ""),
     )
 
@@ -188,8 +188,9 @@ class _Places:
         if offer.place is None:
             return offer
         row = self._rows.get(offer.place.id)
-        if row is None:
-            return replace(offer, place=Place(offer.place.id, offer.url, closed="was removed"))
+        if row is None:  # an agent's own works without an entry; an operator's that is gone is not to be used
+            gone = Place(offer.place.id, offer.url, closed="was removed") if offer.place.shared else None
+            return replace(offer, place=gone)
         busy = strain(
             running=self._running.get(row.pk, 0),
             warm=offer.warm or offer.executor != "ollama",

@@ -280,13 +280,17 @@ class Unfit(Noun):
 
 
 class EndpointState(Noun):
-    """Where models answer, as an agent that uses it finds it. The hub never calls an address from here."""
+    """Where models answer, as an agent that uses it finds it. The hub never calls an address from here.
+
+    Not `own` is one that the hub told of.
+    """
 
     kind: Word
     url: Annotated[Text200, StringConstraints(min_length=1)]
     health: Literal["unknown", "up", "down"] = "unknown"
     version: Text64 = ""
     trouble: Text500 = ""
+    own: bool = True
     unfit: list[Unfit] = Field(default_factory=list, max_length=100)
 
 

@@ -158,7 +158,7 @@ MUTANTS = (
     _in(
         "matching",
         "an agent is given two tasks at once",
-        "        self.idle.remove(worker)\n",
+        "        self.idle.remove(pair.worker)\n",
         "",
         "test_matching.py",
     ),

@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
+                ("told_by", models.CharField(blank=True, default="", editable=False, max_length=40)),
                 (
                     "draining",
                     models.BooleanField(default=False, help_text="Gets no new work; what is running goes on."),

@@ -51,7 +51,7 @@ def test_an_address_that_means_this_machine_is_that_of_the_machine(url: str, pla
 
 
 def test_what_means_here() -> None:
-    assert all(is_here(host) for host in ("localhost", "a.localhost", "127.0.0.9", "::1"))
+    assert all(is_here(host) for host in ("localhost", "localhost.", "a.localhost", "127.0.0.9", "127.1", "::1", "::"))
     assert not any(is_here(host) for host in ("localhost.example.org", "10.0.0.1", "::2", ""))
 
 
