@@ -117,6 +117,7 @@ def _now_has(
     if version:
         changes["version"] = version
     Endpoint.objects.filter(pk=locked.pk).update(**changes, checked_at=Now())
+    hint("machines")
     if health != before:
         kind = Kind.ENDPOINT_UP if health is Health.UP else Kind.ENDPOINT_DOWN
         record(kind, locked, tell=TELL, before=before.value, reason=changes["trouble"])
