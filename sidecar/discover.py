@@ -14,6 +14,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Installed, Ollama, Shown, Think, supports_strict_context
 from sidecar.agent.probe import Probed, probe
 from sidecar.config import Thinker, hub_address
+from sidecar.report import storable
 from sidecar.wire.nouns import KnownEndpoint, KnownModel, Trial
 
 HERE = "127.0.0.1"
@@ -107,7 +108,7 @@ async def _trial(url: str, installed: Installed) -> tuple[Thinker, Probed]:
     async with _asking(url, model=thinker.model, context=thinker.context, think=thinker.think) as server:
         found = await probe(server, _dialects(shown))
     if not found.dialect:
-        raise Unfit(found.reason)
+        raise Unfit(storable(found.reason))
     return _measured(thinker, found), found
 
 
@@ -120,7 +121,7 @@ def _measured(thinker: Thinker, found: Probed) -> Thinker:
             "tokens_per_second": found.tokens_per_second,
             "context_measured": found.context_measured,
             "trials": [
-                Trial(name=one.name, ok=one.ok, what=one.what[:200], repairs=one.repairs, duration_ms=one.ms)
+                Trial(name=one.name, ok=one.ok, what=storable(one.what)[:200], repairs=one.repairs, duration_ms=one.ms)
                 for one in results
             ],
         }

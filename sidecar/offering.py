@@ -16,7 +16,7 @@ from typing import Literal
 import structlog
 
 from sidecar import discover, minds
-from sidecar.agent.faults import ModelFault
+from sidecar.agent.faults import Garbled, ModelFault
 from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama, Timeouts
 from sidecar.config import OFFERS, Thinker
@@ -149,6 +149,9 @@ class Offering:
             await (self._look_at_claude(server) if server.kind == "claude" else self._look_at_ollama(server))
         except ModelFault as fault:
             server.missed(fault)
+        except Exception as problem:  # an address that is none, an answer nobody thought of: not the daemon's end
+            logger.debug("an endpoint cannot be looked at", url=server.url, exc_info=True)
+            server.missed(Garbled(f"{type(problem).__name__}: {problem}"))
 
     async def _look_at_ollama(self, server: _Server) -> None:
         client = Ollama(url=server.url, model="", context=2_048, timeouts=QUICK)
@@ -180,19 +183,28 @@ class Offering:
             return
         if time.monotonic() < self._not_before.get((endpoint.url, model.name), 0.0):
             return
+        if verdict := await self._verdict(endpoint, model):
+            self._trials.keep(endpoint, model, verdict)
+            self._borrow()
+            self._woken.set()
+        else:
+            self._not_before[endpoint.url, model.name] = time.monotonic() + TRY_AGAIN_SECONDS
+
+    async def _verdict(self, endpoint: KnownEndpoint, model: KnownModel) -> Verdict | None:
+        """What comes of a trial; None when it says nothing of the model."""
+        log = logger.bind(url=endpoint.url, model=model.name)
         try:
             verdict = Verdict(thinker=await discover.borrowed(endpoint, model))
-            logger.info("a model of the hub's is offered", url=endpoint.url, model=model.name)
+            log.info("a model of the hub's is offered")
+            return verdict
         except discover.Unfit as unfit:
-            verdict = Verdict(reason=str(unfit))
-            logger.warning("a model of the hub's is not offered", url=endpoint.url, model=model.name, reason=str(unfit))
-        except ModelFault as fault:  # it says nothing of the model
-            self._not_before[endpoint.url, model.name] = time.monotonic() + TRY_AGAIN_SECONDS
-            logger.warning("a model could not be tried", url=endpoint.url, model=model.name, reason=fault.message[:300])
-            return
-        self._trials.keep(endpoint, model, verdict)
-        self._borrow()
-        self._woken.set()
+            log.warning("a model of the hub's is not offered", reason=str(unfit))
+            return Verdict(reason=str(unfit))
+        except ModelFault as fault:
+            log.warning("a model could not be tried", reason=fault.message[:300])
+        except Exception:  # an answer that nobody thought of must not be the daemon's end, again after each restart
+            log.exception("a trial broke")
+        return None
 
     def _borrow(self) -> None:
         """Use what passed here, of what the hub still tells of, by the grade that the hub gives it now."""

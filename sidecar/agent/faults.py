@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from sidecar.agent.talk import Usage
+from sidecar.report import storable
 
 Remedy = Literal["again", "less", "different", "end"]
 Blame = Literal["capability", "infrastructure", "setup"]
@@ -28,8 +29,8 @@ class ModelFault(Exception):
     advice: ClassVar[str] = ""
 
     def __init__(self, message: str, *, usage: Usage | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = storable(message)
+        super().__init__(self.message)
         self.usage = usage or Usage(measured=not self.billed)
         self.retry_after = retry_after
 

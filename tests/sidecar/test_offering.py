@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,7 +18,7 @@ from sidecar.trialbook import FILE, TrialBook
 from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer
 from tests.providers.anthropic import KEY, AnthropicServer
 from tests.providers.anthropic import serving as serving_claude
-from tests.providers.ollama import NAME, Answer, Known, OllamaServer, serving
+from tests.providers.ollama import NAME, Answer, Fault, Known, OllamaServer, serving
 
 
 def thinker(url: str, **more) -> Thinker:
@@ -40,15 +41,22 @@ class Heard:
         self.offers: list[ModelOffer] = []
         self.endpoints: list[EndpointState] = []
         self._said = asyncio.Event()
+        self._over = False
 
     def __call__(self, offers: list[ModelOffer], endpoints: list[EndpointState]) -> None:
         self.offers, self.endpoints = offers, endpoints
+        self._said.set()
+
+    def no_more(self, _watch: asyncio.Task[None]) -> None:
+        """Nobody watches any more."""
+        self._over = True
         self._said.set()
 
     async def until(self, holds) -> None:
         """Wait until it is told something for which `holds`."""
         async with asyncio.timeout(20):
             while not holds(self):
+                assert not self._over, "nobody watches any more"
                 self._said.clear()
                 await self._said.wait()
 
@@ -61,8 +69,11 @@ class Heard:
 async def watching(offering: Offering):
     heard = Heard()
     watch = asyncio.create_task(offering.watch(heard))
+    watch.add_done_callback(heard.no_more)
     try:
         yield heard
+        if watch.done():
+            watch.result()
     finally:
         watch.cancel()
         await asyncio.wait({watch})
@@ -223,3 +234,89 @@ def test_a_spoilt_book_of_trials_costs_trials_and_nothing_else(tmp_path, spoilt)
     endpoint = KnownEndpoint(kind="ollama", url="http://gpu.example:11434")
 
     assert TrialBook(tmp_path).of(endpoint, KnownModel(name=NAME)) is None
+
+
+# --- what endpoints and hubs may say ----------------------------------------------------------------------------------
+
+
+ODD = {
+    "more tokens than a number can hold": {"eval_count": 10**400},
+    "a time that no number can hold": {"eval_duration": 10**400},
+}
+
+
+def last_line(**said) -> bytes:
+    """The end of an answer."""
+    whole = {"message": {"content": "Well."}, "done": True, "eval_count": 5, "prompt_eval_count": 100, **said}
+    return json.dumps(whole).encode() + b"\n"
+
+
+@pytest.mark.parametrize("said", ODD.values(), ids=ODD)
+async def test_nothing_that_a_model_says_ends_the_daemon(tmp_path, said):
+    def speak(_asked):
+        hostile.forget()  # the dialect changes
+        return Fault(name="raw", raw=last_line(**said))
+
+    hostile = OllamaServer(player=speak)
+    async with serving(hostile), serving(OllamaServer()) as honest:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(hostile, digest="d1"), told_of(honest, dialect="native")])
+            await heard.until(lambda heard: heard.offers)
+
+    assert [honest.url] == [offer.url for offer in heard.offers]
+    assert hostile.asked
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        {"/api/version": b'{"version":"\\ud800"}'},
+        {"/api/ps": b'{"models":[{"name":"\\ud800","context_length":1%s}]}' % (b"0" * 400)},
+        {"/api/show": b'{"capabilities":["\\ud800"],"template":"\\ud800","parser":7}'},
+    ],
+    ids=["version", "running", "shown"],
+)
+async def test_nothing_that_an_endpoint_says_of_itself_ends_the_daemon(tmp_path, pages):
+    hostile = OllamaServer()
+    hostile.pages = pages
+    async with serving(hostile), serving(OllamaServer()) as honest:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(hostile, digest="d1"), told_of(honest, dialect="native")])
+            await heard.until(lambda heard: heard.offers and heard.endpoints[0].health != "unknown")
+
+    assert [honest.url] == [offer.url for offer in heard.offers]
+
+
+@pytest.mark.parametrize("url", ["http://[v1.a:b]:11434", "gopher://gpu", "http://gpu:99999", "http://\x00", "x"])
+async def test_an_address_that_is_none_is_said_to_be_down_and_why(tmp_path, url):
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+        async with watching(offering) as heard:
+            none = KnownEndpoint(kind="ollama", url=url, models=[KnownModel(name=NAME)])
+            offering.know([none, told_of(server, dialect="native")])
+            await heard.until(lambda heard: heard.offers and heard.endpoints[0].health == "down")
+
+    assert heard.endpoints[0].trouble
+    assert [server.url] == [offer.url for offer in heard.offers]
+
+
+async def test_a_fault_of_ours_in_a_trial_costs_that_trial_only(tmp_path, monkeypatch):
+    """As when a model's answer meets a bug: the next trial of it is in five minutes, not after a restart."""
+
+    async def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("sidecar.discover.borrowed", broken)
+    trials = TrialBook(tmp_path)
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=trials)
+        async with watching(offering) as heard:
+            known = told_of(server, digest="d1")
+            offering.know([known])
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].health == "up")
+            offering.know([known, KnownEndpoint(kind="ollama", url="http://gone.invalid")])
+            await heard.until(lambda heard: len(heard.endpoints) == 2)
+
+    assert trials.of(known, known.models[0]) is None

@@ -12,10 +12,13 @@ from typing import Any
 import httpx
 
 from sidecar.agent import faults
+from sidecar.report import storable
 
 ANSWER_BYTES = 16_000_000
 """No answer that we can use has more bytes than this."""
 
+LARGEST = 2**63 - 1
+"""A count that no frame and no database could hold is none, and a float of it may be none either."""
 _CLIPPED = 500  # characters
 
 
@@ -51,7 +54,12 @@ def objects(holder: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
 
 
 def string(holder: Mapping[str, Any], field: str) -> str:
-    """A string, empty when it is absent or null."""
+    """A string that can be stored and sent, empty when it is absent or null."""
+    return storable(words(holder, field))
+
+
+def words(holder: Mapping[str, Any], field: str) -> str:
+    """A model's words as they are, empty when absent or null; half a character in them is for the tools to refuse."""
     value = holder.get(field)
     if value is None:
         return ""
@@ -65,7 +73,7 @@ def number(holder: Mapping[str, Any], field: str) -> int | None:
     value = holder.get(field)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         raise faults.Garbled(f"{field} is not a count.")
     return value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.agent import faults
 from sidecar.agent.models.ollama_faults import server_fault
-from sidecar.agent.models.ollama_read import ANSWER_BYTES, clipped, number, object_of, objects, string
+from sidecar.agent.models.ollama_read import ANSWER_BYTES, LARGEST, clipped, number, object_of, objects, string, words
 from sidecar.agent.models.stream import Tail
 from sidecar.agent.talk import RawCall, Reply, Stop, Usage
 
@@ -151,7 +151,7 @@ class Heard:
     def _writing_seconds(self) -> float:
         """The server counts in nanoseconds. An odd figure is none: nothing but a speed depends on it."""
         took = (self.final or {}).get("eval_duration")
-        return took / 1e9 if isinstance(took, int) and took > 0 else 0.0
+        return took / 1e9 if isinstance(took, int) and 0 < took <= LARGEST else 0.0
 
     def _take_message(self, message: Any) -> None:
         if message is None:
@@ -164,13 +164,13 @@ class Heard:
             self._take_call(call)
 
     def _words(self, message: Mapping[str, Any], field: str) -> str:
-        words = string(message, field)
-        if words:
+        said = words(message, field)
+        if said:
             self._latest = self._tails[field]
-            self._latest.feed(words)
+            self._latest.feed(said)
             if self._latest.loops():
                 raise faults.Repetition("The model repeats itself.")
-        return words
+        return said
 
     def _take_call(self, call: Mapping[str, Any]) -> None:
         function = call.get("function")
