@@ -176,7 +176,12 @@ class Daemon:
         meter = Meter(self._root)
         await asyncio.sleep(FIRST_LOAD_SECONDS)
         while True:
-            self._do(self._session.measured(await meter.read()))
+            try:
+                load = await meter.read()
+            except Exception:  # an odd machine does its work all the same
+                logger.exception("the machine cannot be measured")
+            else:
+                self._do(self._session.measured(load))
             await asyncio.sleep(LOAD_SECONDS)
 
     def _tell_calls(self) -> None:
