@@ -28,6 +28,10 @@ WARMEST = 0.4
 """Local models are asked with this temperature unless their settings say otherwise; it sinks when they go wrong."""
 
 
+FORMER = 500
+"""As many models of the hub's endpoints stay known after they are not offered any more."""
+
+
 class Minds:
     """The models that may be used now: this machine's own, and those it borrows of the endpoints of its hub."""
 
@@ -36,6 +40,21 @@ class Minds:
         self.own = tuple(own)
         self.borrowed: tuple[Thinker, ...] = ()
         self.borrows = borrows
+        self._lent: dict[tuple[str, str, str], Thinker] = {}
+
+    def borrow(self, thinkers: Sequence[Thinker]) -> None:
+        """Use these of the hub's endpoints, in place of those before. Attempts that name one of those still find it.
+
+        An attempt looks for its model again before each of its runs, and may just have been sent: what the hub takes
+        away is not offered any more, so that no other attempt comes to it.
+        """
+        self.borrowed = tuple(thinkers)
+        for thinker in thinkers:
+            place = str(thinker.executor), thinker.model, thinker.url
+            self._lent.pop(place, None)
+            self._lent[place] = thinker
+        for old in list(self._lent)[:-FORMER]:
+            del self._lent[old]
 
     @property
     def kinds(self) -> set[str]:
@@ -46,8 +65,9 @@ class Minds:
         """The model of this name; of that very endpoint, when its `url` is given. Its own settings go first."""
         for thinker in (*self.own, *self.borrowed):
             if (thinker.executor, thinker.model) == (kind, model) and url in {"", thinker.url}:
-                return mind(thinker)
-        return None
+                return mind(thinker, borrowed=thinker not in self.own)
+        former = self._lent.get((kind, model, url))
+        return mind(former, borrowed=True) if former else None
 
 
 def executors(thinkers: Sequence[Thinker], commands: Sequence[AgentCommand] = ()) -> Mapping[str, Executor]:
@@ -106,8 +126,8 @@ def offer(thinker: Thinker) -> ModelOffer:
     )
 
 
-def mind(thinker: Thinker) -> Mind:
-    """One model, ready to be asked."""
+def mind(thinker: Thinker, *, borrowed: bool = False) -> Mind:
+    """One model, ready to be asked; `borrowed` when its endpoint is the hub's."""
     local = thinker.executor == "ollama"
     both: list[Dialect] = [Native(), Fenced()] if thinker.dialect == "native" else [Fenced(), Native()]
     manner = Manner(
@@ -115,7 +135,7 @@ def mind(thinker: Thinker) -> Mind:
         answer_tokens=min(thinker.answer_tokens, thinker.context // 4),
         temperature=thinker.temperature if thinker.temperature is not None or not local else WARMEST,
     )
-    return Mind(name=thinker.model, connect=lambda: model(thinker), manner=manner)
+    return Mind(name=thinker.model, connect=lambda: model(thinker), manner=manner, borrowed=borrowed)
 
 
 def model(thinker: Thinker) -> Model:

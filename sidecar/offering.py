@@ -216,7 +216,7 @@ class Offering:
             for model in endpoint.models
             if (verdict := self._trials.of(endpoint, model)) and verdict.thinker
         ]
-        self._minds.borrowed = tuple(found)
+        self._minds.borrow(found)
 
     def _server(self, thinker: Thinker) -> _Server:
         place = (str(thinker.executor), thinker.url)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sidecar.agent import prompts
 from sidecar.agent.asking import Asker, Manner
 from sidecar.agent.context import FIRST_GUESS
 from sidecar.agent.endings import Ending, Finished
+from sidecar.agent.faults import Blame, ModelMissing
 from sidecar.agent.limits import Limits, Spent
 from sidecar.agent.loop import Loop, Step
 from sidecar.agent.models.base import Model
@@ -30,11 +32,12 @@ TOP, NAME = 40, 80
 
 @dataclass(frozen=True, kw_only=True)
 class Mind:
-    """One model that can be had here: how to reach it, and how it is spoken to."""
+    """One model that can be had here: how to reach it and speak to it; `borrowed` when its endpoint is the hub's."""
 
     name: str
     connect: Callable[[], Model]
     manner: Manner
+    borrowed: bool = False
 
 
 class Thinking:
@@ -52,7 +55,7 @@ class Thinking:
             return Execution(
                 code="model_missing",
                 message=f"This machine does not offer the model {job.model}{f' at {job.url}' if job.url else ''}.",
-                blame="setup",
+                blame="infrastructure" if job.url else "setup",  # the hub has an address by what was offered: old news
             )
         model = mind.connect()
         try:
@@ -125,9 +128,15 @@ class _Run:
             model=self._mind.name,
             tokens=self._spent.usage.by_class(),
             partial=ending.partial,
-            blame=ending.blame,
+            blame=self._blame(ending),
             trajectory=self._trajectory.steps,
         )
+
+    def _blame(self, ending: Ending) -> Blame | Literal[""]:
+        """Whoever took a model off an endpoint of the hub's: it will hear so, and another attempt goes elsewhere."""
+        if self._mind.borrowed and ending.reason == ModelMissing.code:
+            return "infrastructure"
+        return ending.blame
 
 
 def tell(progress: Progress, step: AgentStep, briefs: Sequence[str]) -> None:

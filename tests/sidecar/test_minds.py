@@ -8,6 +8,7 @@ from sidecar import minds
 from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama
 from sidecar.config import Thinker
+from sidecar.minds import Minds
 from sidecar.wire.nouns import ModelOffer
 
 LOCAL = Thinker(executor="ollama", model="qwen:7b", url="http://127.0.0.1:11434", context=8_192, digest="ab")
@@ -73,3 +74,19 @@ async def test_a_mind_connects_to_its_own_endpoint():
         assert isinstance(model, kind)
         assert (thinker.model, thinker.context) == (model.name, model.context)
         await model.close()
+
+
+def test_what_was_borrowed_can_be_found_again_with_its_newest_settings_and_only_so_much_of_it(monkeypatch):
+    monkeypatch.setattr(minds, "FORMER", 3)
+    lent = [LOCAL.model_copy(update={"model": f"m{number}"}) for number in range(5)]
+    found = Minds([LOCAL], borrows=True)
+    for thinker in (*lent, lent[2].model_copy(update={"context": 4_096})):
+        found.borrow([thinker])
+    found.borrow([])
+
+    kept = [one.manner.answer_tokens for name in ("m3", "m4", "m2") if (one := found.find("ollama", name, LOCAL.url))]
+    assert [2_048, 2_048, 1_024] == kept
+    assert found.find("ollama", "m1", LOCAL.url) is None
+    own = found.find("ollama", "qwen:7b", LOCAL.url)
+    assert own is not None
+    assert not own.borrowed

@@ -197,17 +197,21 @@ async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_w
     assert "cannot call tools well enough" in heard.endpoints[0].unfit[0].reason
 
 
-async def test_what_the_hub_tells_of_no_more_is_offered_no_more(tmp_path):
+@pytest.mark.parametrize("later", ["gone", "another build"])
+async def test_what_the_hub_tells_of_no_more_is_offered_no_more_but_what_runs_there_goes_on(tmp_path, later):
     async with serving(OllamaServer()) as server:
         own = Minds([], borrows=True)
         offering = Offering(own, trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
             offering.know([told_of(server, dialect="native")])
             await heard.until(lambda heard: heard.models == [NAME])
-            offering.know([])
+            offering.know([] if later == "gone" else [told_of(server, digest="d2")])
             await heard.until(lambda heard: not heard.models)
+            mind = own.find("ollama", NAME, server.url)
 
-        assert own.find("ollama", NAME, server.url) is None
+    assert mind is not None
+    assert mind.borrowed
+    assert own.find("ollama", NAME, "") is None, "and nothing else begins there"
 
 
 async def test_an_endpoint_of_ones_own_stays_ones_own_when_the_hub_tells_of_it_too(tmp_path):

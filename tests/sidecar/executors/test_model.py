@@ -243,6 +243,23 @@ async def test_a_model_that_is_not_offered_here_is_missing_by_setup(run, server)
     assert not server.asked
 
 
+async def test_a_model_whose_endpoint_was_taken_away_meanwhile_is_tried_elsewhere(run, server):
+    done, _ = await run(url="http://gone.example:11434")
+
+    assert ("model_missing", "infrastructure") == (done.code, done.blame)
+    assert not server.asked
+
+
+async def test_a_model_that_was_taken_off_an_endpoint_of_the_hubs_is_tried_elsewhere(run, server, executors):
+    lent = minds.Minds([], borrows=True)
+    lent.borrow([Thinker(executor="ollama", model=NAME, url=server.url, context=16_384)])
+    executors.update(minds.equip(lent))
+    server.models.clear()
+    done, _ = await run(url=server.url)
+
+    assert ("model_missing", "infrastructure") == (done.code, done.blame)
+
+
 async def test_a_model_that_its_server_does_not_have_is_missing_as_well(run, server):
     server.models.clear()
 
