@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from sidecar.agent.dialects.base import Dialect
 from sidecar.agent.dialects.fenced import Fenced
 from sidecar.agent.dialects.native import Native
-from sidecar.agent.faults import ModelFault
+from sidecar.agent.faults import ModelFault, ServerTooOld
 from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Installed, Ollama, Shown, Think, supports_strict_context
 from sidecar.agent.probe import Probed, probe
@@ -144,15 +144,19 @@ async def borrowed(endpoint: KnownEndpoint, model: KnownModel) -> Thinker:
     """
     installed = Installed(name=model.name, digest=model.digest, size=0)
     async with _asking(endpoint.url, model="", context=LARGEST_CONTEXT) as server:
-        version = await server.version()
-    if not supports_strict_context(version):
-        raise Unfit(f"Version {version} cuts long conversations without a word; it takes 0.12.6 or later.")
+        accept(await server.version())
     if model.dialect in {"native", "fenced"}:
         thinker, _ = await _shown(endpoint.url, installed)
         found = {"dialect": model.dialect, "tokens_per_second": model.tokens_per_second}
         return thinker.model_copy(update={**found, "grade": endpoint.grade})
     thinker, _ = await _trial(endpoint.url, installed)
     return thinker.model_copy(update={"grade": endpoint.grade})
+
+
+def accept(version: str) -> None:
+    """Raises ServerTooOld for a server of this version: of its models that says nothing, for it may be renewed."""
+    if not supports_strict_context(version):
+        raise ServerTooOld(f"Version {version} cuts long conversations without a word; it takes 0.12.6 or later.")
 
 
 def _lack(shown: Shown) -> str:

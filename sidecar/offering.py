@@ -16,7 +16,7 @@ from typing import Literal
 import structlog
 
 from sidecar import discover, minds
-from sidecar.agent.faults import Garbled, ModelFault
+from sidecar.agent.faults import Garbled, ModelFault, ServerTooOld
 from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama, Timeouts
 from sidecar.config import OFFERS, Thinker
@@ -55,6 +55,11 @@ class _Server:
             kind=self.kind, url=self.url, health=self.health, version=self.version, trouble=self.trouble
         )
 
+    @property
+    def lends(self) -> bool:
+        """Whether its models can be used: those of one that answers, but is too old, cannot."""
+        return self.health == "up" and not self.trouble
+
     def answered(self, loaded: frozenset[str] = frozenset()) -> None:
         if self.health == "down":
             logger.info("the endpoint is back", url=self.url)
@@ -63,8 +68,13 @@ class _Server:
     def missed(self, fault: ModelFault) -> None:
         self.misses += 1
         if self.misses == MISSES:
-            self.health, self.trouble, self.loaded = "down", f"{fault.code}: {fault.message}"[:500], frozenset()
+            self.health, self.trouble, self.loaded = "down", _said(fault), frozenset()
             logger.warning("the endpoint is gone", url=self.url, code=fault.code, message=fault.message[:300])
+
+
+def _said(fault: ModelFault) -> str:
+    """What the hub is told of it."""
+    return f"{fault.code}: {fault.message}"[:500]
 
 
 class Offering:
@@ -84,7 +94,7 @@ class Offering:
     def now(self) -> list[ModelOffer]:
         """The models whose endpoints answer, each with whether it is loaded."""
         own = [one for one in self._minds.own if self._server(one).health != "down"]
-        lent = [one for one in self._minds.borrowed if self._server(one).health == "up"]
+        lent = [one for one in self._minds.borrowed if self._server(one).lends]
         offers = [*map(self._offer, own), *self._commands, *map(self._offer, lent)]
         return offers[:OFFERS]
 
@@ -156,9 +166,11 @@ class Offering:
     async def _look_at_ollama(self, server: _Server) -> None:
         client = Ollama(url=server.url, model="", context=2_048, timeouts=QUICK)
         try:
-            if not server.version:
-                server.version = (await client.version())[:64]
+            server.version = (await client.version())[:64]  # each time: it may have been renewed
             server.answered(frozenset(model.name for model in await client.running()))
+            discover.accept(server.version)
+        except ServerTooOld as old:
+            server.trouble = _said(old)
         finally:
             await client.close()
 
@@ -175,7 +187,7 @@ class Offering:
         """Try what the hub tells of and nobody has tried here, one after the other; each is offered as it passes."""
         for endpoint in list(self._known):
             for model in endpoint.models:
-                if self._hubs.get((endpoint.kind, endpoint.url), _NOWHERE).health == "up":
+                if self._hubs.get((endpoint.kind, endpoint.url), _NOWHERE).lends:
                     await self._try_one(endpoint, model)
 
     async def _try_one(self, endpoint: KnownEndpoint, model: KnownModel) -> None:

@@ -197,6 +197,37 @@ async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_w
     assert "cannot call tools well enough" in heard.endpoints[0].unfit[0].reason
 
 
+@pytest.mark.parametrize("version", ["0.12.5", "nightly"])
+async def test_a_server_that_is_too_old_is_said_to_be_and_its_models_are_tried_once_it_is_not(tmp_path, version):
+    trials = TrialBook(tmp_path)
+    async with serving(OllamaServer(player=play, version=version)) as server:
+        known = told_of(server, digest="d1")
+        offering = Offering(Minds([], borrows=True), trials=trials)
+        async with watching(offering) as heard:
+            offering.know([known])
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].trouble)
+            old, verdict = heard.endpoints[0], trials.of(known, known.models[0])
+            server.version = "0.12.6"
+            await heard.until(lambda heard: heard.models == [NAME])
+
+    assert ("up", version, []) == (old.health, old.version, old.unfit)
+    assert f"model_server_too_old: Version {version} cuts long conversations" in old.trouble
+    assert verdict is None, "it says nothing of the model"
+    assert ("0.12.6", "") == (heard.endpoints[0].version, heard.endpoints[0].trouble)
+
+
+async def test_models_of_a_server_that_has_become_too_old_are_offered_no_more(tmp_path):
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(server, dialect="native")])
+            await heard.until(lambda heard: heard.models == [NAME])
+            server.version = "0.12.5"
+            await heard.until(lambda heard: not heard.models)
+
+    assert "0.12.5" in heard.endpoints[0].trouble
+
+
 @pytest.mark.parametrize("later", ["gone", "another build"])
 async def test_what_the_hub_tells_of_no_more_is_offered_no_more_but_what_runs_there_goes_on(tmp_path, later):
     async with serving(OllamaServer()) as server:
