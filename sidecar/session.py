@@ -18,7 +18,7 @@ from sidecar.wire.nouns import EndpointState, Error, Holding, Load, ModelOffer, 
 
 PROGRESS_SECONDS = 1.0
 RESEND_SECONDS = 15.0
-"""A report that was answered by nothing is said again this often."""
+"""A report that was answered by nothing is said again this often, and offers that the hub could not take."""
 REMEMBERED_BEATS = 50
 UNREADABLE = frozenset({"invalid_frame", "invalid_json", "unknown_type", "frame_too_large"})
 """Error codes that mean: this frame will never be understood, however often it comes."""
@@ -62,6 +62,8 @@ class _Spoken:
     progress_at: float = 0.0
     beats: dict[str, float] = field(default_factory=dict)
     reports: dict[int, float] = field(default_factory=dict)
+    offers: str = ""
+    offers_due: float | None = None
 
 
 class Session:
@@ -202,14 +204,23 @@ class Session:
 
     def _resend(self, spoken: _Spoken, now: float) -> list[Effect]:
         due = [a for a in self._reports if now - spoken.reports.get(a, now - RESEND_SECONDS) >= RESEND_SECONDS]
-        return [self._say_report(spoken, attempt, now) for attempt in due]
+        effects: list[Effect] = [self._say_report(spoken, attempt, now) for attempt in due]
+        if spoken.offers_due is not None and now >= spoken.offers_due:
+            effects += self._say_offers(spoken)
+        return effects
 
     def offered(self, models: list[ModelOffer], endpoints: list[EndpointState]) -> list[Effect]:
         """What can be thought with, or where, has changed; every later hello says the same."""
         self._hello = self._hello.model_copy(update={"models": models, "endpoints": endpoints})
-        if not self.welcomed:
+        if self._spoken is None:
             return []
-        return [Send(messages.ModelsOffered(id=self._mark("models"), models=models, endpoints=endpoints))]
+        self._spoken.offers_due = 0.0  # at the next tick, when our hello has no answer yet
+        return self._say_offers(self._spoken) if self._spoken.welcomed else []
+
+    def _say_offers(self, spoken: _Spoken) -> list[Effect]:
+        spoken.offers, spoken.offers_due = self._mark("models"), None
+        models, endpoints = self._hello.models, self._hello.endpoints
+        return [Send(messages.ModelsOffered(id=spoken.offers, models=models, endpoints=endpoints))]
 
     def measured(self, load: Load) -> list[Effect]:
         """How busy this machine is. Said while somebody listens; the next hello says it as well."""
@@ -333,6 +344,8 @@ class Session:
         """A report the hub cannot read would be said for ever: say the short of it in its place."""
         if frame.code == "hello_first":
             return [Hangup("the hub lost our hello")]
+        if self._spoken is not None and frame.code == "internal" and frame.about == self._spoken.offers != "":
+            self._spoken.offers_due = now + RESEND_SECONDS
         attempt = _attempt_of(frame.about)
         refused = self._reports.get(attempt) if attempt else None
         if frame.code not in UNREADABLE or refused is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sidecar.effects import Forget, Keep, KeepReport, Send, Start, Stop, Why
 from sidecar.session import RESEND_SECONDS, Session
 from sidecar.wire import VERSION, messages
-from sidecar.wire.nouns import Brief, Error, Holding, Identity, Result, Step, Verdict
+from sidecar.wire.nouns import Brief, EndpointState, Error, Holding, Identity, ModelOffer, Result, Step, Verdict
 
 LEASE = 20.0
 HELLO = messages.Hello(version=VERSION)
@@ -294,6 +294,70 @@ def test_a_report_that_the_hub_cannot_read_is_replaced_by_a_short_one_once():
 
     assert "report_refused" == first[0].error.code
     assert [] == again
+
+
+MODELS = [ModelOffer(executor="ollama", model="qwen:7b", grade="local")]
+ENDPOINTS = [EndpointState(kind="ollama", url="http://gpu.example:11434")]
+
+
+def offers(effects):
+    return said(effects, messages.ModelsOffered)
+
+
+def sorry(about, code="internal"):
+    return messages.ErrorFrame(code=code, message="The hub could not do that now.", about=about)
+
+
+def test_offers_that_the_hub_could_not_take_are_said_again_later_as_often_as_it_takes():
+    session = connected()
+    (first,) = offers(session.offered(MODELS, ENDPOINTS))
+    for number in range(1, 4):
+        told = session.receive(sorry(first.id), number * 100)
+        early = session.tick(number * 100 + RESEND_SECONDS - 1)
+        (again,) = offers(session.tick(number * 100 + RESEND_SECONDS))
+
+        assert ([], []) == (told, offers(early))
+        assert (MODELS, ENDPOINTS) == (again.models, again.endpoints)
+        assert again.id != first.id
+        first = again
+
+    assert [] == offers(session.tick(1_000)), "the hub took them"
+
+
+def test_newer_offers_take_the_place_of_those_that_the_hub_could_not_take():
+    session = connected()
+    (old,) = offers(session.offered(MODELS, ENDPOINTS))
+    session.receive(sorry(old.id), 0)
+    (new,) = offers(session.offered([], ENDPOINTS))
+    session.receive(sorry(old.id), 1)
+
+    assert [] == new.models
+    assert [] == offers(session.tick(100))
+
+
+def test_offers_that_changed_between_hello_and_welcome_are_said_as_well():
+    session = Session(HELLO)
+    session.opened(0)
+    before = session.offered(MODELS, ENDPOINTS)
+    session.receive(welcome(), 1)
+
+    assert [] == before
+    assert [MODELS] == [frame.models for frame in offers(session.tick(2))]
+    assert [] == offers(session.tick(100))
+
+
+def test_offers_that_the_hub_cannot_read_or_that_a_hello_has_said_are_not_said_again():
+    session = connected()
+    (unread,) = offers(session.offered(MODELS, ENDPOINTS))
+    session.receive(sorry(unread.id, "invalid_frame"), 0)
+    (lost,) = offers(session.offered([], ENDPOINTS))
+    session.receive(sorry(lost.id), 0)
+    session.closed()
+    session.opened(1)
+    session.receive(welcome(), 1)
+    session.receive(sorry(""), 1)
+
+    assert [] == offers(session.tick(100))
 
 
 def test_frames_about_attempts_that_are_not_here_change_nothing():
