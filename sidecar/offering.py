@@ -7,6 +7,7 @@ looked at all the time, and one that the hub tells of; Claude only when it has l
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from sidecar.agent.models.claude import Claude
 from sidecar.agent.models.ollama import Ollama, Timeouts
 from sidecar.config import OFFERS, Thinker
 from sidecar.minds import Minds
-from sidecar.trialbook import TrialBook, Verdict
+from sidecar.trialbook import Key, TrialBook, Verdict, key
 from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer, Unfit
 
 logger = structlog.get_logger(__name__)
@@ -29,6 +30,8 @@ logger = structlog.get_logger(__name__)
 LOOK_SECONDS = 10.0
 TRY_AGAIN_SECONDS = 300.0
 """After an endpoint failed in the middle of a trial."""
+SPREAD_SECONDS = 30.0
+"""All agents hear of a new model at the same moment; within this time each takes its turn to try it."""
 MISSES = 2
 QUICK = Timeouts(connect=3.0, question=5.0)
 
@@ -77,17 +80,33 @@ def _said(fault: ModelFault) -> str:
     return f"{fault.code}: {fault.message}"[:500]
 
 
+def _hesitate() -> float:
+    return random.uniform(0, SPREAD_SECONDS)  # noqa: S311  to be apart, not to be secret
+
+
 class Offering:
     """What this agent offers, kept up to date. `commands` are offers that depend on no endpoint."""
 
-    def __init__(self, found: Minds, commands: Sequence[ModelOffer] = (), trials: TrialBook | None = None) -> None:
-        """Without `trials` to ask and to fill, nothing that the hub tells of is used."""
+    def __init__(
+        self,
+        found: Minds,
+        commands: Sequence[ModelOffer] = (),
+        trials: TrialBook | None = None,
+        *,
+        hesitate: Callable[[], float] = _hesitate,
+    ) -> None:
+        """Without `trials` to ask and to fill, nothing that the hub tells of is used.
+
+        `hesitate` is how many seconds to wait before a trial that another agent may be about to make.
+        """
         self._minds = found
         self._commands = list(commands)
         self._trials = trials
         self._known: Sequence[KnownEndpoint] = ()
         self._own = {(str(one.executor), one.url): _Server(str(one.executor), one.url) for one in found.own}
         self._hubs: dict[tuple[str, str], _Server] = {}
+        self._hesitate = hesitate
+        self._turns: dict[Key, float] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         self._woken = asyncio.Event()
 
@@ -120,6 +139,8 @@ class Offering:
         self._known = [one for one in endpoints if one.kind == "ollama" and (one.kind, one.url) not in self._own]
         places = [(one.kind, one.url) for one in self._known]
         self._hubs = {place: self._hubs.get(place) or _Server(*place) for place in places}
+        told = {key(endpoint, model) for endpoint in self._known for model in endpoint.models}
+        self._turns = {one: turn for one, turn in self._turns.items() if one in told}
         self._borrow()
         self._woken.set()
 
@@ -184,19 +205,35 @@ class Offering:
             await client.close()
 
     async def _try(self) -> None:
-        """Try what the hub tells of and nobody has tried here, one after the other; each is offered as it passes."""
-        for endpoint in list(self._known):
-            for model in endpoint.models:
-                if self._hubs.get((endpoint.kind, endpoint.url), _NOWHERE).lends:
-                    await self._try_one(endpoint, model)
+        """Try what the hub tells of and nobody has tried, one after the other; each is offered as it passes."""
+        if self._trials is None:
+            return
+        while untried := self._untried(self._trials):  # again after each: others may have found out meanwhile
+            await self._try_one(self._trials, *untried[0])
 
-    async def _try_one(self, endpoint: KnownEndpoint, model: KnownModel) -> None:
-        if self._trials is None or self._trials.of(endpoint, model) is not None:
-            return
-        if time.monotonic() < self._not_before.get((endpoint.url, model.name), 0.0):
-            return
+    def _untried(self, trials: TrialBook) -> list[tuple[KnownEndpoint, KnownModel]]:
+        """What may be tried now, first what takes no trial. What others found unfit is theirs to say, so it is left."""
+        found = [
+            (endpoint, model)
+            for endpoint in self._known
+            if self._hubs[endpoint.kind, endpoint.url].lends
+            for model in endpoint.models
+            if trials.of(endpoint, model) is None and (model.dialect or not model.unfit)
+            if self._is_our_turn(endpoint, model)
+        ]
+        return sorted(found, key=lambda one: not one[1].dialect)
+
+    def _is_our_turn(self, endpoint: KnownEndpoint, model: KnownModel) -> bool:
+        now = time.monotonic()
+        if now < self._not_before.get((endpoint.url, model.name), 0.0):
+            return False
+        if model.dialect:
+            return True
+        return now >= self._turns.setdefault(key(endpoint, model), now + self._hesitate())
+
+    async def _try_one(self, trials: TrialBook, endpoint: KnownEndpoint, model: KnownModel) -> None:
         if verdict := await self._verdict(endpoint, model):
-            self._trials.keep(endpoint, model, verdict)
+            trials.keep(endpoint, model, verdict)
             self._borrow()
             self._woken.set()
         else:

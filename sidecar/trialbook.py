@@ -38,12 +38,12 @@ class TrialBook:
 
     def of(self, endpoint: KnownEndpoint, model: KnownModel) -> Verdict | None:
         """What came of it, None when it was not tried yet."""
-        return self._verdicts.get(_key(endpoint, model))
+        return self._verdicts.get(key(endpoint, model))
 
     def keep(self, endpoint: KnownEndpoint, model: KnownModel, verdict: Verdict) -> None:
         """Remember it, also for the next process."""
-        self._verdicts.pop(_key(endpoint, model), None)
-        self._verdicts[_key(endpoint, model)] = verdict
+        self._verdicts.pop(key(endpoint, model), None)
+        self._verdicts[key(endpoint, model)] = verdict
         for old in list(self._verdicts)[:-MOST]:
             del self._verdicts[old]
         rows = [[*key, one.model_dump(mode="json")] for key, one in self._verdicts.items()]
@@ -53,7 +53,8 @@ class TrialBook:
             logger.warning("a trial could not be written down", path=str(self._path), exc_info=True)
 
 
-def _key(endpoint: KnownEndpoint, model: KnownModel) -> Key:
+def key(endpoint: KnownEndpoint, model: KnownModel) -> Key:
+    """What a verdict is of."""
     return endpoint.kind, endpoint.url, model.name, model.digest
 
 

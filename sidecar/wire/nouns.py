@@ -316,12 +316,16 @@ class ModelOffer(Noun):
 
 
 class KnownModel(Noun):
-    """A model of an endpoint that the hub tells of; what agents found when they tried this very build of it, if any."""
+    """A model of an endpoint that the hub tells of; what agents found when they tried this very build of it, if any.
+
+    `dialect` when it passed; `unfit` is the reason when it cannot do our work.
+    """
 
     name: Annotated[Text200, StringConstraints(min_length=1)]
     digest: Text200 = ""
     dialect: Word | Literal[""] = ""
     tokens_per_second: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    unfit: Text500 = ""
 
 
 class KnownEndpoint(Noun):

@@ -32,6 +32,7 @@ CLAUDE = Thinker(executor="claude", model="claude-sonnet-5-5", url="https://api.
 def eager(monkeypatch):
     """As often as can be; what a test waits for it waits for itself."""
     monkeypatch.setattr("sidecar.offering.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("sidecar.offering.SPREAD_SECONDS", 0.0, raising=False)
 
 
 class Heard:
@@ -185,6 +186,52 @@ async def test_what_another_agent_found_good_is_not_tried_again(tmp_path):
     assert not server.asked
 
 
+async def test_an_agent_that_waits_for_its_turn_takes_over_what_another_finds_meanwhile(tmp_path):
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path), hesitate=lambda: 3_600.0)
+        async with watching(offering) as heard:
+            offering.know([told_of(server, digest="d1")])
+            await heard.until(lambda heard: heard.endpoints and heard.endpoints[0].health == "up")
+            offering.know([told_of(server, digest="d1", dialect="fenced")])
+            await heard.until(lambda heard: heard.models == [NAME])
+
+    assert not server.asked, "it did not try what another may have been about to try"
+
+
+async def test_what_another_agent_finds_during_a_trial_is_not_tried_after_it(tmp_path):
+    offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+
+    def know(dialect: str) -> None:
+        models = [KnownModel(name=NAME), KnownModel(name="other:7b", dialect=dialect)]
+        offering.know([KnownEndpoint(kind="ollama", url=server.url, models=models)])
+
+    def playing(asked):
+        know("fenced")
+        return play(asked)
+
+    async with serving(OllamaServer(player=playing)) as server:
+        server.models["other:7b"] = Known()
+        async with watching(offering) as heard:
+            know("")
+            await heard.until(lambda heard: len(heard.models) == 2)
+
+    assert {NAME} == {asked.body["model"] for asked in server.asked}
+
+
+async def test_what_others_found_unfit_is_neither_tried_nor_said_again(tmp_path):
+    """Said again by each who only heard of it, one agent's error would look like everybody's finding."""
+    async with serving(OllamaServer()) as server:
+        offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
+        models = [KnownModel(name=NAME, unfit="It lost the beginning."), KnownModel(name="other:7b", dialect="native")]
+        server.models["other:7b"] = Known()
+        async with watching(offering) as heard:
+            offering.know([KnownEndpoint(kind="ollama", url=server.url, models=models)])
+            await heard.until(lambda heard: heard.models == ["other:7b"])
+
+    assert not server.asked
+    assert [] == heard.endpoints[0].unfit
+
+
 async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_why(tmp_path):
     async with serving(OllamaServer(player=lambda _asked: Answer(text="I would rather talk."))) as server:
         server.models[NAME] = Known(capabilities=("completion",))
@@ -293,10 +340,10 @@ async def test_nothing_that_a_model_says_ends_the_daemon(tmp_path, said):
         return Fault(name="raw", raw=last_line(**said))
 
     hostile = OllamaServer(player=speak)
-    async with serving(hostile), serving(OllamaServer()) as honest:
+    async with serving(hostile), serving(OllamaServer(player=play)) as honest:
         offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
-            offering.know([told_of(hostile, digest="d1"), told_of(honest, dialect="native")])
+            offering.know([told_of(hostile, digest="d1"), told_of(honest, digest="d1")])
             await heard.until(lambda heard: heard.offers)
 
     assert [honest.url] == [offer.url for offer in heard.offers]
@@ -315,10 +362,10 @@ async def test_nothing_that_a_model_says_ends_the_daemon(tmp_path, said):
 async def test_nothing_that_an_endpoint_says_of_itself_ends_the_daemon(tmp_path, pages):
     hostile = OllamaServer()
     hostile.pages = pages
-    async with serving(hostile), serving(OllamaServer()) as honest:
+    async with serving(hostile), serving(OllamaServer(player=play)) as honest:
         offering = Offering(Minds([], borrows=True), trials=TrialBook(tmp_path))
         async with watching(offering) as heard:
-            offering.know([told_of(hostile, digest="d1"), told_of(honest, dialect="native")])
+            offering.know([told_of(hostile, digest="d1"), told_of(honest, digest="d1")])
             await heard.until(lambda heard: heard.offers and heard.endpoints[0].health != "unknown")
 
     assert [honest.url] == [offer.url for offer in heard.offers]
