@@ -176,7 +176,7 @@ def _settings(url: str, installed: Installed, shown: Shown) -> Thinker:
         grade="local",
         context=min(shown.context or LARGEST_CONTEXT, LARGEST_CONTEXT),
         think="low" if "gptoss" in installed.name.replace("-", "") else False,
-        digest=installed.digest[:64],
+        digest=installed.digest[:200],
     )
 
 

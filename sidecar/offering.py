@@ -51,6 +51,7 @@ class _Server:
     trouble: str = ""
     loaded: frozenset[str] = field(default=frozenset())
     suspect: bool = False
+    client: Ollama | None = None
 
     @property
     def state(self) -> EndpointState:
@@ -67,6 +68,17 @@ class _Server:
         if self.health == "down":
             logger.info("the endpoint is back", url=self.url)
         self.health, self.misses, self.trouble, self.suspect, self.loaded = "up", 0, "", False, loaded
+
+    def ollama(self) -> Ollama:
+        """The client that looks at it, kept until `close`: making one holds up the event loop. ValueError as there."""
+        self.client = self.client or Ollama(url=self.url, model="", context=2_048, timeouts=QUICK)
+        return self.client
+
+    async def close(self) -> None:
+        """Give its connections back."""
+        client, self.client = self.client, None
+        if client is not None:
+            await client.close()
 
     def missed(self, fault: ModelFault) -> None:
         self.misses += 1
@@ -106,6 +118,7 @@ class Offering:
         self._own = {(str(one.executor), one.url): _Server(str(one.executor), one.url) for one in found.own}
         self._hubs: dict[tuple[str, str], _Server] = {}
         self._hesitate = hesitate
+        self._gone: list[_Server] = []
         self._turns: dict[Key, float] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         self._woken = asyncio.Event()
@@ -138,7 +151,8 @@ class Offering:
             return
         self._known = [one for one in endpoints if one.kind == "ollama" and (one.kind, one.url) not in self._own]
         places = [(one.kind, one.url) for one in self._known]
-        self._hubs = {place: self._hubs.get(place) or _Server(*place) for place in places}
+        before, self._hubs = self._hubs, {place: self._hubs.get(place) or _Server(*place) for place in places}
+        self._gone += [server for place, server in before.items() if place not in self._hubs]
         told = {key(endpoint, model) for endpoint in self._known for model in endpoint.models}
         self._turns = {one: turn for one, turn in self._turns.items() if one in told}
         self._borrow()
@@ -153,17 +167,30 @@ class Offering:
 
     async def watch(self, changed: Callable[[list[ModelOffer], list[EndpointState]], None]) -> None:
         """Look for ever; tell whenever what can be had, or where, is not what it was."""
+        try:
+            await self._watch(changed)
+        finally:
+            self._gone += [*self._own.values(), *self._hubs.values()]
+            await self._close()
+
+    async def _watch(self, changed: Callable[[list[ModelOffer], list[EndpointState]], None]) -> None:
         told: Told = (self.now(), self.states())
         async with asyncio.TaskGroup() as group:
             trying: asyncio.Task[None] | None = None
             while True:
                 await asyncio.gather(*(self._look(server) for server in self._due()))
+                await self._close()
                 if trying is None or trying.done():
                     trying = group.create_task(self._try(), name="trials")
                 if (now := (self.now(), self.states())) != told:
                     told = now
                     changed(*now)
                 await self._rest()
+
+    async def _close(self) -> None:
+        """Done with endpoints that the hub tells of no more; never in the middle of a look."""
+        while self._gone:
+            await self._gone.pop().close()
 
     async def _rest(self) -> None:
         """Until it is time to look again. With nothing to look at, until there is."""
@@ -185,15 +212,13 @@ class Offering:
             server.missed(Garbled(f"{type(problem).__name__}: {problem}"))
 
     async def _look_at_ollama(self, server: _Server) -> None:
-        client = Ollama(url=server.url, model="", context=2_048, timeouts=QUICK)
+        client = server.ollama()
         try:
             server.version = (await client.version())[:64]  # each time: it may have been renewed
             server.answered(frozenset(model.name for model in await client.running()))
             discover.accept(server.version)
         except ServerTooOld as old:
             server.trouble = _said(old)
-        finally:
-            await client.close()
 
     async def _look_at_claude(self, server: _Server) -> None:
         thinker = next(one for one in self._minds.own if (one.executor, one.url) == (server.kind, server.url))

@@ -162,6 +162,15 @@ async def test_a_model_that_can_do_no_work_is_not_even_tried(find, server, known
     assert f"  small:latest: not offered. {words}" == said[1]
 
 
+async def test_a_digest_is_kept_as_long_as_it_is(find, server):
+    digest = "sha256:" + "ab" * 64
+    server.pages["/api/tags"] = {"models": [{"name": NAME, "digest": digest}]}
+
+    (found,), _ = await find()
+
+    assert digest == found.digest
+
+
 async def test_gpt_oss_thinks_a_little_for_it_cannot_be_told_not_to(find, server):
     server.models = {"gpt-oss:20b": Known()}
 

@@ -11,6 +11,7 @@ import pytest
 from apps.demo.player import play
 from sidecar import minds
 from sidecar.agent.models.claude import Claude
+from sidecar.agent.models.ollama import Ollama
 from sidecar.config import AgentCommand, Thinker
 from sidecar.minds import Minds
 from sidecar.offering import Offering
@@ -100,6 +101,39 @@ async def test_an_endpoint_that_misses_twice_is_gone_and_one_answer_brings_it_ba
     assert ("down", True) == (down.health, down.trouble.startswith("model_"))
     assert ("up", "") == (heard.endpoints[0].health, heard.endpoints[0].trouble)
     assert "unknown" == heard.endpoints[1].health, "nobody looked at Claude, and that is not down"
+
+
+async def test_an_endpoint_is_looked_at_by_one_client_that_is_closed_when_it_goes_or_the_watch_ends(
+    tmp_path, monkeypatch
+):
+    """Making one holds up the event loop."""
+    made, closed, gone = [], [], asyncio.Event()
+
+    class Counted(Ollama):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            made.append(kwargs["url"])
+
+        async def close(self) -> None:
+            await super().close()
+            closed.append(self)
+            gone.set()
+
+    monkeypatch.setattr("sidecar.offering.Ollama", Counted)
+    async with serving(OllamaServer()) as own, serving(OllamaServer()) as lent:
+        offering = Offering(Minds([thinker(own.url)], borrows=True), trials=TrialBook(tmp_path))
+        async with watching(offering) as heard:
+            offering.know([told_of(lent, dialect="native")])
+            await heard.until(lambda heard: len(heard.models) == 2)
+            own.loaded = {NAME: 8_192}
+            await heard.until(lambda heard: heard.offers[0].warm)
+            offering.know([])
+            await heard.until(lambda heard: len(heard.models) == 1)
+            async with asyncio.timeout(20):
+                await gone.wait()  # the look that goes on is seen to its end first
+
+    assert [own.url, lent.url] == made
+    assert 2 == len(closed)
 
 
 async def test_a_model_that_is_loaded_is_said_to_be_warm():
