@@ -29,14 +29,16 @@ def host() -> Host:
 def machine(machine_id: Path = MACHINE_ID) -> str:
     """The same for every agent of this machine, and for no other: a digest, for a machine's id is to be told to nobody.
 
-    A system without such an id is told by its network address and name.
+    Its name counts too, for machines made of one image often share their id. A system without such an id is told by its
+    network address and name.
     """
     try:
         identity = machine_id.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         identity = ""
-    identity = identity or f"{uuid.getnode():x}.{socket.gethostname()}"
-    return hashlib.sha256(f"agentcom.{identity}".encode()).hexdigest()[:32]
+    identity = identity or f"{uuid.getnode():x}"
+    named = f"agentcom.{identity}.{socket.gethostname()}"
+    return hashlib.sha256(named.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def _cpus() -> int:

@@ -156,3 +156,14 @@ def test_a_machine_is_the_same_for_all_its_agents_and_its_own_id_is_told_to_nobo
     assert "4f2a" not in machine(one)
     assert hashlib.sha256(b"4f2a").hexdigest()[:32] != machine(one)
     assert 32 == len(machine(tmp_path / "none"))
+
+
+def test_machines_made_of_one_image_are_told_apart_by_their_names(tmp_path, monkeypatch):
+    image = tmp_path / "machine-id"
+    image.write_text("4f2a\n")
+    told = []
+    for name in ("gpu-1", "gpu-2", "gpu-1"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        told.append(machine(image))
+
+    assert told[0] == told[2] != told[1]
