@@ -143,7 +143,7 @@ class Offering:
             for model, verdict in tried
             if verdict and not verdict.thinker
         ]
-        return self._hubs[endpoint.kind, endpoint.url].state.model_copy(update={"unfit": unfit})
+        return self._hubs[endpoint.kind, endpoint.url].state.model_copy(update={"own": False, "unfit": unfit})
 
     def know(self, endpoints: Sequence[KnownEndpoint]) -> None:
         """What the hub tells of, in place of what it told of before. An endpoint of our own settings stays ours."""

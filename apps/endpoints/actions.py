@@ -139,9 +139,13 @@ def look_soon(endpoint: Endpoint, *, by: str) -> None:
 
 @transaction.atomic
 def want(model: Model, wanted: bool, *, by: str) -> None:
-    """Whether agents may work with one model of an operator's endpoint. Raises NotOurs."""
+    """Whether agents may work with one model of an operator's endpoint. Raises NotOurs.
+
+    One that was not wanted and is again is tried anew, whatever was found before.
+    """
     _ours(model.endpoint)
-    if Model.objects.filter(pk=model.pk).exclude(wanted=wanted).update(wanted=wanted):
+    anew: dict[str, Any] = {"dialect": "", "tokens_per_second": 0.0, "trial": {}} if wanted else {}
+    if Model.objects.filter(pk=model.pk).exclude(wanted=wanted).update(wanted=wanted, **anew):
         record(Kind.ENDPOINT_CHANGED, model.endpoint, tell=TELL, actor=by, model=model.name, wanted=wanted)
 
 

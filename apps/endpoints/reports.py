@@ -113,7 +113,7 @@ def _now_has(
     health, misses = before, locked.misses
     if answered is not None:
         health, misses = after(before, 1 if at_once and not answered else misses, answered=answered)
-    changes: dict[str, Any] = {"health": health, "misses": misses, "trouble": "" if answered else trouble[:500]}
+    changes: dict[str, Any] = {"health": health, "misses": misses, "trouble": trouble[:500]}
     if version:
         changes["version"] = version
     Endpoint.objects.filter(pk=locked.pk).update(**changes, checked_at=Now())

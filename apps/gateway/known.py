@@ -42,6 +42,7 @@ def _told(endpoint: Endpoint) -> nouns.KnownEndpoint:
                 digest=model.digest,
                 dialect=model.dialect,
                 tokens_per_second=model.tokens_per_second,
+                unfit=str(model.trial.get("unfit", ""))[:500],
             )
             for model in list(endpoint.models.all())[:MOST_MODELS]
         ],

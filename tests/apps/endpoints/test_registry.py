@@ -20,6 +20,7 @@ from apps.endpoints.models import Endpoint, Host, Model
 from apps.events.kinds import Kind
 from apps.events.models import Event
 from apps.events.refused import Invalid
+from apps.gateway import known
 from tests import cast
 from tests.providers.running import Running
 
@@ -366,6 +367,25 @@ def test_the_first_verdict_on_a_build_stands_until_there_is_another_build() -> N
     model = Model.objects.get()
 
     assert ("native", 9.0, 1) == (model.dialect, model.tokens_per_second, len(model.trial["trials"]))
+
+
+def test_a_model_that_somebody_found_unfit_is_told_as_such_until_an_operator_wants_it_tried_anew() -> None:
+    url = "http://gpu.example.org:11434"
+    model = Model.objects.create(endpoint=add(url), name=NAME, digest="d")
+    unfit = [{"model": NAME, "digest": "d", "reason": "It lost the beginning."}]
+    cast.agent("eve", host=machine("eve"), endpoints=[state(url, unfit=unfit)])
+    before = known.refresh().endpoints[0].models[0].unfit
+    for wanted in (False, True):
+        actions.want(model, wanted, by="olga")
+
+    assert ("It lost the beginning.", "") == (before, known.refresh().endpoints[0].models[0].unfit)
+
+
+def test_an_endpoint_that_answers_may_have_its_troubles_all_the_same() -> None:
+    url = "http://127.0.0.1:11434"
+    cast.agent("ada", host=machine(), endpoints=[state(url, trouble="model_server_too_old: 0.9")], offers=[])
+
+    assert ("up", "model_server_too_old: 0.9") == Endpoint.objects.values_list("health", "trouble").get()
 
 
 def test_nobody_is_taken_for_the_machine_of_an_agent_that_says_none() -> None:

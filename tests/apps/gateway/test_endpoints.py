@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,14 +26,6 @@ from tests.rest import of_agent
 pytestmark = pytest.mark.django_db
 GPU = "http://gpu.example.org:11434"
 HERE = "http://127.0.0.1:11434"
-
-
-@pytest.fixture(autouse=True)
-def unread() -> Iterator[None]:
-    """What a process remembers of endpoints is of another test's database."""
-    known._current = None
-    yield
-    known._current = None
 
 
 def offer(url: str = HERE, **facts: Any) -> nouns.ModelOffer:
