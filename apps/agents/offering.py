@@ -25,9 +25,12 @@ def take(host: Host, offers: Sequence[Said], endpoints: Sequence[Said], *, by: s
     states = [{**state, "place": place} for state in endpoints if (place := _place(state, host.machine))]
     ours = reports.ours_at(offer["url"] for offer in offers if offer.get("url"))
     known = {**ours, **reports.told(host, states, by=by)}
+    gone = {state["url"] for state in states if not state.get("own", True)} - known.keys()
     kept: list[dict[str, Any]] = []
     tried: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for offer in offers:
+        if offer.get("url") in gone:
+            continue
         short = {field: value for field, value in offer.items() if field not in _OF_THE_TRIAL}
         endpoint = known.get(offer.get("url", ""))
         if endpoint is not None and endpoint.kind == offer["executor"]:

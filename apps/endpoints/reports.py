@@ -63,7 +63,10 @@ def told(host: Host, states: Sequence[Mapping[str, Any]], *, by: str) -> dict[st
     said = sorted(states, key=lambda state: str(state["place"]))[:MOST_PER_AGENT]
     rows = {row.place: row for row in Endpoint.objects.filter(place__in=[state["place"] for state in said])}
     for state in said:
-        endpoint = rows.get(state["place"]) or _reported(state, by, {str(one["place"]) for one in said})
+        endpoint = rows.get(state["place"])
+        if endpoint is None and not state.get("own", True):  # it has not heard yet that the operator's is gone
+            continue
+        endpoint = endpoint or _reported(state, by, {str(one["place"]) for one in said})
         known[state["url"]] = endpoint
         if endpoint.origin != Origin.AGENT:
             continue

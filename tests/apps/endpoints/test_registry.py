@@ -388,6 +388,14 @@ def test_an_endpoint_that_answers_may_have_its_troubles_all_the_same() -> None:
     assert ("up", "model_server_too_old: 0.9") == Endpoint.objects.values_list("health", "trouble").get()
 
 
+@pytest.mark.parametrize("url", ["http://gpu.example.org:11434", "http://127.0.0.1:11434"])
+def test_who_has_not_heard_of_a_removal_yet_brings_nothing_back(url: str) -> None:
+    ada = cast.agent("ada", host=machine(), endpoints=[state(url, own=False)], offers=[offer(url), offer("")])
+
+    assert [""] == [one["url"] for one in cast.fresh(ada).offers]
+    assert not Endpoint.objects.exists()
+
+
 def test_nobody_is_taken_for_the_machine_of_an_agent_that_says_none() -> None:
     silent = cast.agent("ada", host={"hostname": "hers"})
     cast.agent("eve", host={**machine(), "machine": f"of agent {silent.pk}", "hostname": "mine now"})
