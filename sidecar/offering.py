@@ -154,6 +154,7 @@ class Offering:
         before, self._hubs = self._hubs, {place: self._hubs.get(place) or _Server(*place) for place in places}
         self._gone += [server for place, server in before.items() if place not in self._hubs]
         told = {key(endpoint, model) for endpoint in self._known for model in endpoint.models}
+        self._trials.keep_refusals_of(told)
         self._turns = {one: turn for one, turn in self._turns.items() if one in told}
         self._borrow()
         self._woken.set()

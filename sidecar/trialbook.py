@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,17 @@ class TrialBook:
         self._verdicts[key(endpoint, model)] = verdict
         for old in list(self._verdicts)[:-MOST]:
             del self._verdicts[old]
+        self._write()
+
+    def keep_refusals_of(self, told: Collection[Key]) -> None:
+        """Forget why others could not be used: a model that an operator took back and wants again is tried anew."""
+        over = [one for one, verdict in self._verdicts.items() if verdict.thinker is None and one not in told]
+        for one in over:
+            del self._verdicts[one]
+        if over:
+            self._write()
+
+    def _write(self) -> None:
         rows = [[*key, one.model_dump(mode="json")] for key, one in self._verdicts.items()]
         try:
             atomic.write(self._path, json.dumps(rows).encode())

@@ -15,7 +15,7 @@ from sidecar.agent.models.ollama import Ollama
 from sidecar.config import AgentCommand, Thinker
 from sidecar.minds import Minds
 from sidecar.offering import Offering
-from sidecar.trialbook import FILE, TrialBook
+from sidecar.trialbook import FILE, TrialBook, Verdict
 from sidecar.wire.nouns import EndpointState, KnownEndpoint, KnownModel, ModelOffer
 from tests.providers.anthropic import KEY, AnthropicServer
 from tests.providers.anthropic import serving as serving_claude
@@ -276,6 +276,20 @@ async def test_a_model_that_cannot_call_tools_is_not_offered_and_the_hub_hears_w
 
     assert [] == heard.models
     assert "cannot call tools well enough" in heard.endpoints[0].unfit[0].reason
+
+
+async def test_a_model_that_was_no_good_is_tried_anew_when_it_was_taken_back_and_is_wanted_again(tmp_path):
+    async with serving(OllamaServer(player=lambda _asked: Answer(text="I would rather talk."))) as server:
+        server.models[NAME] = Known(capabilities=("completion",))
+        trials = TrialBook(tmp_path)
+        endpoint = told_of(server, digest="d1")
+        trials.keep(endpoint, endpoint.models[0], Verdict(reason="It was in a mood."))
+        offering = Offering(Minds([], borrows=True), trials=trials)
+        for told in ([endpoint], [endpoint.model_copy(update={"models": []})], [endpoint]):
+            offering.know(told)
+
+    assert trials.of(endpoint, endpoint.models[0]) is None
+    assert TrialBook(tmp_path).of(endpoint, endpoint.models[0]) is None
 
 
 @pytest.mark.parametrize("version", ["0.12.5", "nightly"])
