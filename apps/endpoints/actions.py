@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import structlog
 from django.conf import settings
@@ -19,6 +20,13 @@ from apps.events.refused import Invalid, Refused
 
 logger = structlog.get_logger(__name__)
 TELL = ("dashboard",)
+_SAID = ("name", "grade", "url", "host")
+
+
+class Kept(Enum):
+    """Stands for what is not given where None means something."""
+
+    KEPT = "kept"
 
 
 class Known(Refused):
@@ -35,14 +43,28 @@ class NotOurs(Refused):
 
 @transaction.atomic
 def add(url: str, *, by: str, name: str = "", grade: str = "local", host: Host | None = None) -> Endpoint:
-    """Take an Ollama into the registry; its first look is queued. Raises Invalid for a field, and Known."""
+    """Take an Ollama into the registry; its first look is queued. Raises Invalid for a field, and Known.
+
+    An address that agents offer out of their settings is taken over from them.
+    """
     where = _allowed(url)
-    endpoint = Endpoint(place=where, url=where, name=name.strip(), grade=_grade(grade), host=host)
+    # One that agents offer there becomes an operator's, the same row: it is what their offers are tied to.
+    theirs = Endpoint.objects.select_for_update().filter(place=where, origin=Origin.AGENT).first()
+    endpoint = Endpoint(
+        pk=theirs.pk if theirs else None,
+        place=where,
+        url=where,
+        name=name.strip(),
+        grade=_grade(grade),
+        host=host,
+        draining=bool(theirs and theirs.draining),
+    )
     _fits(endpoint)
-    _adopt(where)
+    if theirs:
+        Model.objects.filter(endpoint=theirs).delete()
     try:
         with transaction.atomic():
-            endpoint.save(force_insert=True)
+            endpoint.save(force_insert=theirs is None, force_update=theirs is not None)
     except IntegrityError as taken:
         raise Known("endpoint_known", url=where) from taken
     record(Kind.ENDPOINT_ADDED, endpoint, tell=TELL, actor=by, url=where)
@@ -57,7 +79,7 @@ def change(
     name: str | None = None,
     grade: str | None = None,
     url: str | None = None,
-    host: Host | bool | None = False,
+    host: Host | Literal[Kept.KEPT] | None = Kept.KEPT,
 ) -> None:
     """Only what is given changes; `host` None takes it off its machine. Raises Invalid, Known and NotOurs.
 
@@ -67,7 +89,7 @@ def change(
     if grade is not None or url is not None:
         _ours(before)
     changes = _changes(before, name=name, grade=grade, url=url)
-    if not isinstance(host, bool) and host != before.host:
+    if host is not Kept.KEPT and host != before.host:
         changes["host"] = host
     if not changes:
         return
@@ -92,19 +114,13 @@ def _changes(before: Endpoint, *, name: str | None, grade: str | None, url: str 
 
 
 def _write(endpoint: Endpoint, changes: dict[str, Any]) -> None:
-    if "place" not in changes:
-        Endpoint.objects.filter(pk=endpoint.pk).update(**changes)
-        return
-    _adopt(changes["place"])
     try:
         with transaction.atomic():
             Endpoint.objects.filter(pk=endpoint.pk).update(**changes)
     except IntegrityError as taken:
         raise Known("endpoint_known", url=changes["url"]) from taken
-    Model.objects.filter(endpoint=endpoint).delete()
-
-
-_SAID = ("name", "grade", "url", "host")
+    if "place" in changes:
+        Model.objects.filter(endpoint=endpoint).delete()
 
 
 @transaction.atomic
@@ -156,13 +172,9 @@ def check(*, url: str, grade: str | None, known: int | None = None) -> None:
     where = _allowed(url)
     if grade is not None:
         _grade(grade)
-    if Endpoint.objects.ours().filter(place=where).exclude(pk=known or 0).exists():
+    there = Endpoint.objects.filter(place=where).exclude(pk=known or 0)
+    if (there.ours() if known is None else there).exists():  # what agents offer there is only taken over by `add`
         raise Known("endpoint_known", url=where)
-
-
-def _adopt(place: str) -> None:
-    """An address that agents offered out of their settings becomes an operator's: their next word ties them to it."""
-    Endpoint.objects.filter(place=place, origin=Origin.AGENT).delete()
 
 
 def _locked(endpoint: Endpoint) -> Endpoint:

@@ -337,11 +337,25 @@ def test_an_endpoint_that_is_offered_is_kept_however_long_nobody_had_news_of_it(
 def test_an_operator_adopts_what_an_agent_named_first() -> None:
     url = "http://gpu.example.org:11434"
     ada = cast.agent("ada", host=machine(), endpoints=[state(url)], offers=[offer(url)])
+    actions.drain(Endpoint.objects.get(), by="olga")
     endpoint = add(url, name="the box")
-    cast.connect(ada, host=machine(), endpoints=[state(url)], offers=[offer(url)])
 
-    assert ["operator"] == list(Endpoint.objects.values_list("origin", flat=True))
-    assert [(endpoint.pk, True)] == [(one["endpoint"], one["shared"]) for one in cast.fresh(ada).offers]
+    assert [("operator", "the box", "unknown", True)] == list(
+        Endpoint.objects.values_list("origin", "name", "health", "draining")
+    )
+    assert [endpoint.pk] == [one["endpoint"] for one in cast.fresh(ada).offers], "though it has said nothing since"
+    assert fresh(endpoint).added_at
+    assert not Model.objects.exists(), "what it has the hub sees for itself"
+
+
+def test_an_endpoint_is_not_moved_to_where_agents_offer_one() -> None:
+    theirs = "http://theirs.example.org:11434"
+    cast.agent("ada", host=machine(), endpoints=[state(theirs)], offers=[offer(theirs)])
+    endpoint = add("http://gpu.example.org:11434")
+
+    with pytest.raises(actions.Known):
+        actions.change(endpoint, by="olga", url=theirs)
+    assert {"operator", "agent"} == set(Endpoint.objects.values_list("origin", flat=True))
 
 
 def test_an_offer_at_an_operators_address_is_tied_to_it_whether_its_state_was_told_or_not() -> None:
@@ -471,10 +485,17 @@ def test_what_nobody_speaks_of_any_more_is_forgotten_after_the_retention(setting
 
 
 def test_the_hub_never_asks_an_address_that_an_agent_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("asked")
+    asked: list[str] = []
 
-    monkeypatch.setattr(ollama, "look", never)
-    cast.agent("ada", host=machine(), endpoints=[state("http://gpu.example.org:11434")])
-    jobs.look(Endpoint.objects.get().pk)
+    async def look(url: str, **_: object) -> ollama.Looked:
+        asked.append(url)
+        return ollama.Looked("1", (), ())
+
+    monkeypatch.setattr(ollama, "look", look)
+    cast.agent("ada", host=machine(), endpoints=[state("http://theirs.example.org:11434")])
+    ours = add("http://ours.example.org:11434")
+    for endpoint in Endpoint.objects.all():
+        jobs.look(endpoint.pk)
     jobs.look_at_all()
+
+    assert [ours.url, ours.url] == asked
