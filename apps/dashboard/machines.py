@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,15 +19,13 @@ from apps.dashboard.acting import act
 from apps.endpoints import actions
 from apps.endpoints.health import Health
 from apps.endpoints.models import Endpoint, Host, Model, Origin
+from apps.endpoints.strain import FRESH
 from apps.events.refused import Refused
 from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt
 
 MOST = 200
-LATELY = timedelta(seconds=60)
-"""A load that is older is shown with its age, and counts for nothing in the choice of where work goes."""
 MAX_TYPED = 500
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _health(endpoint: Endpoint, reached_by: int, online: set[int | None]) -> str
 
 def _machine(host: Host, agents: Sequence[Agent], endpoints: Sequence[EndpointRow]) -> MachineRow:
     load = host.load or {}
-    stale = host.measured_at is None or timezone.now() - host.measured_at > LATELY
+    stale = host.measured_at is None or timezone.now() - host.measured_at > FRESH
     cores = [_gauge(f"core {number}", busy, "") for number, busy in enumerate(load.get("cores") or ())]
     here = [agent for agent in agents if agent.host_id == host.pk]
     return MachineRow(host, _gauges(host, load), cores, stale, here, endpoints)

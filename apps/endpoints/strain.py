@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 COLD = 0.2
@@ -17,6 +18,9 @@ SHORT = 0.5
 FULL = 0.92
 ALIKE = 0.3
 """Loads that differ by no more than this are as good as equal: a measured load is never twice the same."""
+
+FRESH = timedelta(seconds=45)
+"""A load that was measured longer ago says nothing: agents measure every ten seconds."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def match() -> int:
 def _round() -> tuple[int, int]:
     assigned = lost = 0
     demands = roster.waiting()
-    for idle in roster.idle_workers(thinking=roster.thinking(demands)) if demands else ():
+    for idle in roster.idle_workers(for_models=roster.needs_models(demands)) if demands else ():
         heads = roster.heads(demands, idle)
         avoiding = any(head.need.avoid is not None for head in heads)
         connected: list[Worker] = roster.connected_workers() if avoiding else []

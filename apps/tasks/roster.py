@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -16,15 +16,13 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.endpoints.health import Health
 from apps.endpoints.models import Endpoint, Host, Origin
-from apps.endpoints.strain import strain
+from apps.endpoints.strain import FRESH, strain
 from apps.events.prepared import Prepared
 from apps.tasks.matching import Head, Need, Offer, Place, Worker, misfit
 from apps.tasks.models import Attempt, Demand, Task
 
 CHUNK = 64
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-FRESH = timedelta(seconds=45)
-"""A load that was measured longer ago says nothing."""
 FIRST_LOOK = 8
 """How many idle agents are read at first; mostly there is one task to give, and one of these can do it."""
 
@@ -59,12 +57,12 @@ def _front(demand: int) -> QuerySet[Task, Any]:
 _NONEMPTY, _FRONT = Prepared(_nonempty), Prepared(_front, demand=int)
 
 
-def idle_workers(*, thinking: bool = False) -> Iterator[list[Worker]]:
+def idle_workers(*, for_models: bool = False) -> Iterator[list[Worker]]:
     """Agents that are there and hold nothing, least recently used first: a few, then all that still are, in chunks.
 
-    All together, each with how its endpoints stand, when one is chosen for what it is `thinking` with.
+    All together, each with how its endpoints stand, when they are chosen `for_models` that they offer.
     """
-    if thinking:
+    if for_models:
         yield standing([_worker(row) for row in _ALL_IDLE.rows()])
         return
     first = [_worker(row) for row in _FIRST_IDLE.rows()]
@@ -92,7 +90,7 @@ def waiting() -> Waiting:
     return _NONEMPTY.rows()
 
 
-def thinking(demands: Waiting) -> bool:
+def needs_models(demands: Waiting) -> bool:
     """Whether something that waits needs a model: it would rather have one agent than another that also fits."""
     return any(_in_order(grades) for *_, grades in demands)
 
