@@ -58,7 +58,7 @@ class TrialBook:
             self._write()
 
     def _write(self) -> None:
-        rows = [[*key, one.model_dump(mode="json")] for key, one in self._verdicts.items()]
+        rows = [[*tried, verdict.model_dump(mode="json")] for tried, verdict in self._verdicts.items()]
         try:
             atomic.write(self._path, json.dumps(rows).encode())
         except OSError:

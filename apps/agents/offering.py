@@ -13,6 +13,7 @@ from apps.endpoints.place import canonical, is_here, place_of
 
 Said = Mapping[str, Any]
 """What a frame says of one offer, endpoint or machine, field by field."""
+_OF_THE_TRIAL = ("trials", "context_measured")
 LARGEST = 2**31 - 1
 """What a column of ours holds; a frame may say more."""
 
@@ -44,9 +45,6 @@ def take(host: Host, offers: Sequence[Said], endpoints: Sequence[Said], *, by: s
     for number in sorted(tried):
         reports.tried(number, tried[number])
     return kept
-
-
-_OF_THE_TRIAL = ("trials", "context_measured")
 
 
 def in_use(offers: Sequence[Said]) -> set[int]:

@@ -17,6 +17,10 @@ from apps.events.kinds import Kind
 from apps.events.log import hint, record
 from apps.events.refused import Refused
 
+NAMELESS = "of agent "
+"""How the machine of an agent is called that says none; its number follows."""
+_FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software")
+
 
 @transaction.atomic
 def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: str = "") -> None:
@@ -40,13 +44,6 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: st
         reports.forget(Host.objects.filter(pk=before, agents__isnull=True))
     record(Kind.AGENT_JOINED, agent, tell=["dashboard", agent.group], software=facts["software"])
     restarts.fulfil(agent, process)
-
-
-_FACTS = ("executors", "capabilities", "sandbox", "sandbox_detail", "software")
-
-
-NAMELESS = "of agent "
-"""How the machine of an agent is called that says none; its number follows."""
 
 
 def _host(agent: Agent, said: Mapping[str, Any]) -> Host:

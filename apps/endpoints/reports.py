@@ -20,6 +20,8 @@ from apps.events.kinds import Kind
 from apps.events.log import hint, record
 
 TELL = ("dashboard",)
+_MEASURED = ("dialect", "tokens_per_second", "trial")
+_FOUND = ("grade", "digest", "context", "warm", *_MEASURED)
 WANTED_AT_FIRST = 3
 """So many models of a new endpoint are tried by agents, and each is loaded for it. An operator may want more."""
 MOST_PER_AGENT, MOST_MODELS = 20, 200
@@ -162,10 +164,6 @@ def _have(endpoint: int, row: Model | None, model: Mapping[str, Any], *, full: b
         _write(row, {**facts, "installed": True})
     elif not full:
         Model.objects.create(endpoint_id=endpoint, name=model["name"], seen_at=Now(), **facts)
-
-
-_MEASURED = ("dialect", "tokens_per_second", "trial")
-_FOUND = ("grade", "digest", "context", "warm", *_MEASURED)
 
 
 def _write(row: Model, facts: Mapping[str, Any]) -> None:
