@@ -18,7 +18,7 @@ from apps.events.consumer import LaneConsumer
 from apps.events.lanes import HOT
 from apps.events.refused import Refused
 from apps.gateway import inbound, process
-from apps.gateway.limits import Pace
+from apps.gateway.limits import DEAR, Pace
 from apps.gateway.outbound import REFUSED, News, Told, news
 from apps.gateway.registry import LIVE, Socket
 from sidecar.wire import VERSION, BadFrame, decode_from_sidecar, encode, messages
@@ -95,6 +95,8 @@ class SidecarConsumer(LaneConsumer):
 
     async def _act(self, frame: messages.Frame) -> None:
         verb = _VERBS.get(type(frame), inbound.about_attempt)
+        if isinstance(frame, messages.ModelsOffered):
+            await self.pace.wait(DEAR)
         async with self.turn:
             try:
                 answers = await HOT.share(self.agent.pk, verb, self.agent, frame, self.told)

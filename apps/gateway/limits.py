@@ -11,6 +11,8 @@ from collections.abc import Callable
 RATE = 100.0
 """Frames a second that one socket may send for long."""
 BURST = 400.0
+DEAR = 50.0
+"""What a frame costs that is taken apart into many rows; an honest sidecar says one every few seconds."""
 MISTAKES = 20
 MISTAKE_WINDOW = 60.0
 """So many unreadable frames within so many seconds end the connection."""
@@ -25,16 +27,16 @@ class Pace:
         self._at = clock()
         self._mistakes: list[float] = []
 
-    def debt(self) -> float:
-        """Take one token; the seconds to wait before the next frame may be read."""
+    def debt(self, tokens: float = 1) -> float:
+        """Take so many tokens; the seconds to wait before the next frame may be read."""
         now = self._clock()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * RATE) - 1
+        self._tokens = min(BURST, self._tokens + (now - self._at) * RATE) - tokens
         self._at = now
         return max(0.0, -self._tokens / RATE)
 
-    async def wait(self) -> None:
-        """Read the next frame only when it is due."""
-        if seconds := self.debt():
+    async def wait(self, tokens: float = 1) -> None:
+        """Read the next frame only when it is due; this one has cost so many tokens."""
+        if seconds := self.debt(tokens):
             await asyncio.sleep(seconds)
 
     def mistake(self) -> bool:
