@@ -88,8 +88,12 @@ def test_a_drained_endpoint_gets_nothing_until_it_is_resumed(hub: Hub, upstream:
     hub.post(f"{endpoint}/drain")
     task = in_words(upstream, "standard")
     eventually(waits(hub, task, "which is being drained"), what="the reason")
+    drained = hub.task(task)
     hub.post(f"{endpoint}/resume")
     hub.await_status(task, "completed", within=60)
+
+    assert ("queued", []) == (drained["status"], drained["attempts"])
+    assert "the box" == hub.task(task)["attempts"][0]["decision"]["endpoint"]
 
 
 def test_a_claude_that_is_gone_is_not_offered_and_the_chain_moves_on(

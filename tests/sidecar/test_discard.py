@@ -104,6 +104,8 @@ def test_what_is_not_there_is_no_error(tree: Path):
     discard(tree / "nothing")
     discard(tree / "nothing" / "deeper")
 
+    assert [tree / "file"] == list(tree.iterdir())
+
 
 def test_no_more_directories_are_open_than_two(tree: Path, monkeypatch: pytest.MonkeyPatch):
     deepen(tree, 200)
