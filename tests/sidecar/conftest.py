@@ -24,6 +24,21 @@ def git():
 
 
 @pytest.fixture
+def hub(tmp_path):
+    """A directory that serves `/git/sample.git` by file address, as the hub does by HTTP."""
+    work = tmp_path / "author"
+    work.mkdir()
+    _git(work, "init", "-q", "-b", "trunk")
+    (work / "value.txt").write_text("1\n")
+    _git(work, "add", "-A")
+    _git(work, "commit", "-q", "-m", "start")
+    home = tmp_path / "hub" / "git"
+    home.mkdir(parents=True)
+    _git(tmp_path, "clone", "-q", "--bare", str(work), str(home / "sample.git"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
 def elsewhere(tmp_path):
     """A person's clone of the hub's repository, to change it from outside."""
     return tmp_path / "elsewhere"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -16,34 +15,9 @@ from sidecar.sandbox import Policy, detect
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief, Check, Identity, RepoRef, Step
 from sidecar.work import perform, salvage_kept
+from tests.sidecar.executors.stage import git
 
 BRANCH = "agentcom/ada/1-fix"
-
-
-def git(*arguments, cwd):
-    done = subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def hub(tmp_path):
-    """A directory that serves `/git/sample.git` by file address, as the hub does by HTTP."""
-    work = tmp_path / "author"
-    work.mkdir()
-    git("init", "-q", "-b", "trunk", cwd=work)
-    (work / "value.txt").write_text("1\n")
-    git("add", "-A", cwd=work)
-    git("commit", "-q", "-m", "start", cwd=work)
-    home = tmp_path / "hub" / "git"
-    home.mkdir(parents=True)
-    git("clone", "-q", "--bare", str(work), str(home / "sample.git"), cwd=tmp_path)
-    return tmp_path / "hub"
 
 
 @pytest.fixture(params=["bubblewrap", "off"])

@@ -12,7 +12,7 @@ from sidecar.sandbox import Limits, Policy
 from sidecar.wire import messages
 from sidecar.wire.nouns import Brief, Check, Identity, RepoRef
 from sidecar.work import perform, salvage_kept
-from tests.sidecar.executors.stage import Directory, git
+from tests.sidecar.executors.stage import Directory
 
 
 @pytest.fixture
@@ -24,21 +24,6 @@ def place(tmp_path):
 @pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.bwrap), "off"])
 def sandbox(request):
     return Sandbox(policy=Policy(sandbox=request.param), limits=Limits(grace_seconds=0.3))
-
-
-@pytest.fixture
-def hub(tmp_path):
-    """A directory that serves `/git/sample.git` by file address, as the hub does by HTTP."""
-    work = tmp_path / "author"
-    work.mkdir()
-    git("init", "-q", "-b", "trunk", cwd=work)
-    (work / "value.txt").write_text("1\n")
-    git("add", "-A", cwd=work)
-    git("commit", "-q", "-m", "start", cwd=work)
-    home = tmp_path / "hub" / "git"
-    home.mkdir(parents=True)
-    git("clone", "-q", "--bare", str(work), str(home / "sample.git"), cwd=tmp_path)
-    return tmp_path / "hub"
 
 
 @pytest.fixture
