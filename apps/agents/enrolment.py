@@ -16,8 +16,8 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid, Refused
 
-RESERVED = frozenset({"enrolment-codes"})
-"""Words that stand in place of a name in the API's paths."""
+RESERVED = frozenset({"enrolment-codes", "goal"})
+"""Words that stand in place of a name in the API's paths, or in those of branches."""
 TRIES = 5
 
 

@@ -95,8 +95,8 @@ def _request_changes(pull: PullRequest, who: User, body: str, path: str) -> Task
 def _follow_up(pull: PullRequest, *, by: str) -> Task:
     first = Task.objects.select_related("repo", "target").get(pk=pull.task_id)
     wanted = Submission(
-        title=first.title,
-        description=first.description,
+        title=pull.title,
+        description=pull.description,
         command=first.command,
         executor=HAND if first.executor == HAND else "",
         lane=first.lane,
@@ -104,11 +104,12 @@ def _follow_up(pull: PullRequest, *, by: str) -> Task:
         capabilities=first.capabilities,
         target=first.target,
         tier=first.tier if first.complexity.get("explicit") else "",
-        checks=first.checks,
-        success_criteria=first.success_criteria,
-        file_hints=first.file_hints,
+        checks=pull.checks,
+        success_criteria=pull.success_criteria,
+        file_hints=pull.file_hints,
         remarks=[_remark(one) for one in _unanswered(pull)],
         metadata={**first.metadata, "pull_request": pull.pk},
+        goal=pull.goal,
         start=pull.branch,
         branch=pull.branch,
         max_attempts=first.max_attempts,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from apps.forge.mergeable import is_stale, objection
 from apps.forge.merging import latest, standing
@@ -110,17 +111,17 @@ def evidence_of(pull: PullRequest) -> Evidence:
         pull=pull.pk,
         title=pull.title,
         task=pull.task_id,
-        goal=pull.task.description,
-        success_criteria=list(pull.task.success_criteria),
+        goal=pull.description,
+        success_criteria=list(pull.success_criteria),
         agent=last.agent.name,
         executor=str(last.result.get("executor") or pull.task.executor),
         model=str(last.result.get("model", "")),
         tokens=_tokens(tries),
         cost_microusd=sum(int(one.result.get("cost_microusd", 0)) for one in tries),
         attempts=[_attempt(one) for one in tries],
-        checks=_checks(pull.task.checks, reports, proven.report if proven else {}),
+        checks=_checks(pull.checks, reports, proven.report if proven else {}),
         verification=verified,
-        summary=_summary(bool(pull.task.checks), verified),
+        summary=_summary(bool(pull.checks), verified),
         sandbox=str(reports[-1].get("sandbox", "")) if reports else "",
         risk=pull.risk,
         risk_reasons=list(pull.risk_reasons),
@@ -141,7 +142,8 @@ def evidence_of(pull: PullRequest) -> Evidence:
 def _tries(pull: PullRequest) -> list[Attempt]:
     """Every attempt at the task and its follow-ups, up to the one whose work this is."""
     rows = Attempt.objects.filter(task__work=Work.CHANGE, pk__lte=pull.attempt_id).exclude(outcome=Outcome.OPEN)
-    own = rows.filter(task=pull.task_id) | rows.filter(task__metadata__pull_request=pull.pk)
+    whose = Q(task=pull.task_id) if pull.goal is None else Q(task__goal=pull.goal)
+    own = rows.filter(whose | Q(task__metadata__pull_request=pull.pk))
     return list(own.select_related("agent").order_by("pk"))
 
 
@@ -225,7 +227,7 @@ def reproduce(pull: PullRequest, proven: Verification | None, hub: str = "") -> 
     ref = f"refs/agentcom/candidate/{pull.pk}" if merged else f"refs/heads/{pull.branch}"
     hub = without_passwords((hub or settings.BASE_URL).rstrip("/")) or "http://HUB"
     lines = [f"git fetch {hub}/git/{pull.repo.slug}.git {ref}", f"git checkout --detach {commit}"]
-    lines += [_command(check) for check in pull.task.checks]
+    lines += [_command(check) for check in pull.checks]
     return "\n".join(lines)
 
 

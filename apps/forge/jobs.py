@@ -19,6 +19,8 @@ def take_result(task: int) -> None:
     if done.work == Work.VERIFICATION:
         verification.take_report(done)
         return
+    if done.goal is not None and "pull_request" not in done.metadata:
+        return  # its goal brings the work of all its tasks together, in one pull request
     pull = opening.open_or_update(done)
     if pull is not None:
         refresh(pull.pk)

@@ -108,13 +108,13 @@ def standing(pull: PullRequest, *, fresh: bool = False) -> Standing:
     conflict, blocked = pull.conflict, bool(pull.stats.get("blocked", True))
     if fresh:
         seen = scrutiny.look(pull.repo, pull.base_branch, pull.head)
-        now = scrutiny.columns(seen, pull.task, pull.repo, proven)
+        now = scrutiny.columns(seen, pull, proven)
         conflict, blocked = now["conflict"], now["stats"]["blocked"]
     return Standing(
         status=pull.status,
         base=base,
         head=pull.head,
-        has_checks=bool(pull.task.checks),
+        has_checks=bool(pull.checks),
         verification=proven.status if proven else None,
         verified_base=proven.base if proven else "",
         verified_head=proven.head if proven else "",
@@ -143,7 +143,7 @@ def message(pull: PullRequest, who: User, method: Method) -> str:
         _Trailer("AgentCom-Agent", pull.attempt.agent.name),
         _Trailer("Reviewed-by", f"{reviewer.name} <{reviewer.email}>"),
     ]
-    body = plain.message_text(pull.task.description)
+    body = plain.message_text(pull.description)
     return "\n\n".join(filter(None, [subject, body, "\n".join(map(str, trailers))]))
 
 

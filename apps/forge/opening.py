@@ -64,18 +64,38 @@ def _open_or_update(task: Task, repo: Repo, attempt: Attempt, current: PullReque
     if current is None and (followed := task.metadata.get("pull_request")):
         ended = PullRequest.objects.get(pk=followed)
         raise PullEnded("pull_ended", pull=ended.pk, status=ended.status)
-    base_branch = current.base_branch if current else repo.default_branch
-    seen = scrutiny.look(repo, base_branch, commit)
-    fields = scrutiny.columns(seen, current.task if current else task, repo, None) | {"attempt": attempt}
-    if current is not None:
-        return _update(current, fields)
-    with transaction.atomic():
-        pull = PullRequest.objects.create(
-            repo=repo, task=task, title=plain.one_line(task.title), branch=attempt.branch, base_branch=base_branch,
-            **fields,
-        )  # fmt: skip
-        record(Kind.PULL_OPENED, pull, tell=_tell(pull), actor=attempt.agent.name, task=task.pk, head=commit)
-    return pull
+    pull = current or _new(task, repo, attempt)
+    fields = _seen(pull, commit) | {"attempt": attempt}
+    return _open(pull, fields) if current is None else _update(pull, fields)
+
+
+def _new(task: Task, repo: Repo, attempt: Attempt) -> PullRequest:
+    return PullRequest(
+        repo=repo,
+        task=task,
+        title=plain.one_line(task.title),
+        description=task.description,
+        success_criteria=task.success_criteria,
+        checks=task.checks,
+        file_hints=task.file_hints,
+        tier=task.tier,
+        branch=attempt.branch,
+        base_branch=repo.default_branch,
+    )
+
+
+def _seen(pull: PullRequest, commit: str) -> dict[str, Any]:
+    return scrutiny.columns(scrutiny.look(pull.repo, pull.base_branch, commit), pull, None)
+
+
+@transaction.atomic
+def _open(pull: PullRequest, fields: dict[str, Any]) -> PullRequest:
+    for name, value in fields.items():
+        setattr(pull, name, value)
+    pull.save(force_insert=True)
+    facts = {"task": pull.task_id, "goal": pull.goal, "head": pull.head}
+    record(Kind.PULL_OPENED, pull, tell=_tell(pull), actor=pull.attempt.agent.name, **facts)
+    return PullRequest.objects.get(pk=pull.pk)
 
 
 @transaction.atomic

@@ -24,6 +24,7 @@ from apps.forge.actions import person
 from apps.repos import actions
 from apps.repos.models import LOWEST_PLACE, Repo
 from apps.repos.trusted import without_passwords
+from apps.tasks.serializers import CheckSerializer
 
 MAY = scoped("repos:read", "repos:write")
 
@@ -33,12 +34,13 @@ class RepoSerializer(serializers.ModelSerializer[Repo]):
 
     url = serializers.SerializerMethodField()
     protected_paths = serializers.ListField(child=serializers.CharField())
+    checks = CheckSerializer(many=True)
 
     class Meta:
         model = Repo
         fields = [
-            "slug", "url", "default_branch", "place", "paused", "max_running", "protected_paths", "created_at",
-            "synced_at", "sync_error",
+            "slug", "url", "default_branch", "place", "paused", "max_running", "protected_paths", "checks",
+            "approve_plans", "created_at", "synced_at", "sync_error",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -63,6 +65,8 @@ class RepoChange(Strict):
     protected_paths = serializers.ListField(
         child=serializers.CharField(max_length=500), required=False, max_length=actions.MOST_PROTECTED
     )
+    checks = CheckSerializer(many=True, required=False)
+    approve_plans = serializers.BooleanField(required=False)
     default_branch = serializers.CharField(max_length=200, required=False)
 
 

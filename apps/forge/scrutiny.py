@@ -15,7 +15,6 @@ from apps.repos import diff, findings, merge, mirror
 from apps.repos.diff import DiffFacts, visible
 from apps.repos.findings import Finding
 from apps.repos.models import Repo
-from apps.tasks.models import Task
 
 MAX_FINDINGS = 200
 RUNNING = frozenset({"command_succeeds", "tests_pass"})
@@ -59,19 +58,19 @@ def _tests_exist(path: Path, commit: str) -> bool | None:
     return None if tree.truncated else False
 
 
-def columns(seen: Look, task: Task, repo: Repo, proven: Verification | None) -> dict[str, Any]:
-    """The fields of a PullRequest that follow from `seen` and from its latest verification."""
+def columns(seen: Look, pull: PullRequest, proven: Verification | None) -> dict[str, Any]:
+    """The fields of `pull`, which need not be saved yet, that follow from `seen` and from its latest verification."""
     before = str(proven.report.get("as_before", "")) if proven else ""
     judged = risk.assess(
         seen.facts,
-        verification=_known(proven.status if proven else None, task),
+        verification=_known(proven.status if proven else None, pull),
         broken_tests=findings.tests_before(seen.facts) if before not in {"", "pass"} else (),
-        run_by_checks=[str(check.get("target", "")) for check in task.checks if check.get("type") in RUNNING],
+        run_by_checks=[str(check.get("target", "")) for check in pull.checks if check.get("type") in RUNNING],
         tests_exist=seen.tests_exist,
-        task_tier=task.tier,
-        declared=[hint["path"] for hint in task.file_hints],
+        task_tier=pull.tier,
+        declared=[hint["path"] for hint in pull.file_hints],
         findings=seen.found,
-        protected=repo.protected_paths,
+        protected=pull.repo.protected_paths,
     )
     return {
         "base": seen.base,
@@ -91,8 +90,8 @@ def columns(seen: Look, task: Task, repo: Repo, proven: Verification | None) -> 
     }
 
 
-def _known(status: str | None, task: Task) -> str:
-    if not task.checks:
+def _known(status: str | None, pull: PullRequest) -> str:
+    if not pull.checks:
         return risk.Verification.NONE
     return status if status in set(risk.Verification) else risk.Verification.UNKNOWN
 

@@ -52,7 +52,7 @@ def refresh(pull_id: int, *, by: str = "", again: bool = False) -> Verification 
     if pull.is_final or _heal(pull):
         return None
     seen = scrutiny.look(pull.repo, pull.base_branch, pull.head)
-    target = _target(pull, seen) if pull.task.checks and not seen.conflict else None
+    target = _target(pull, seen) if pull.checks and not seen.conflict else None
     with transaction.atomic():
         return _refresh(pull, seen, target, by=by, again=again)
 
@@ -98,7 +98,7 @@ def _refresh(
         raise Stale("base_moved", "The base branch moved in this moment.")
     outdate(pull, base=seen.base, head=seen.head)
     known = _current(pull, seen)
-    fields = scrutiny.columns(seen, pull.task, pull.repo, known)
+    fields = scrutiny.columns(seen, pull, known)
     PullRequest.objects.filter(pk=pull.pk).update(**fields, merge_note="")
     if target is None or (known and not (again and known.status == VerificationStatus.FAILED)):
         return known
@@ -117,7 +117,7 @@ def _request(pull: PullRequest, seen: Look, target: tuple[str, str], by: str) ->
         repo=pull.repo,
         commit=commit,
         base=seen.base,
-        checks=pull.task.checks,
+        checks=pull.checks,
         capabilities=pull.task.capabilities,
         avoid=pull.attempt.agent,
         metadata={"pull_request": pull.pk, "verification": made.pk, "guard": _guard(seen)},
@@ -139,7 +139,7 @@ def verify(pull: PullRequest, *, by: str) -> Verification:
     """A person asks for the checks to be repeated. Refused when there are none, or when they could not run."""
     if pull.is_final:
         raise Refused("not_open", f"The pull request is {pull.status} already.")
-    if not pull.task.checks:
+    if not pull.checks:
         raise NothingToCheck("nothing_to_check")
     asked = refresh(pull.pk, by=by, again=True)
     if asked is None:
@@ -201,5 +201,5 @@ def reassess(pull_id: int) -> None:
     if pull.is_final or landed(pull):
         return
     seen = scrutiny.look(pull.repo, pull.base_branch, pull.head)
-    fields = scrutiny.columns(seen, pull.task, pull.repo, scrutiny.latest_of(pull, seen))
+    fields = scrutiny.columns(seen, pull, scrutiny.latest_of(pull, seen))
     PullRequest.objects.filter(pk=pull.pk, head=seen.head, base=seen.base).update(**fields)

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid, Refused
-from apps.repos import mirror, trusted
+from apps.repos import checks, mirror, trusted
 from apps.repos.mirror import MirrorMissing, Synced
 from apps.repos.models import LOWEST_PLACE, SLUG, Repo
 from apps.repos.trusted import GitFailed
@@ -150,7 +150,10 @@ def resume(repo: Repo, *, by: str) -> None:
 
 
 def change(repo: Repo, *, by: str, **fields: Any) -> None:
-    """Set `paused`, `place`, `max_running`, `protected_paths` or `default_branch`; Invalid for what cannot be used."""
+    """Set `paused`, `place`, `max_running`, `protected_paths`, `checks`, `approve_plans` or `default_branch`.
+
+    Raises Invalid for what cannot be used.
+    """
     for name, value in fields.items():
         _CHANGEABLE[name](repo, value)
     with transaction.atomic():
@@ -185,6 +188,18 @@ def _check_protected(_: Repo, value: Any) -> None:
         raise Invalid("protected_paths", f"This is a list of at most {MOST_PROTECTED} paths.")
 
 
+def _check_checks(_: Repo, value: Any) -> None:
+    try:
+        checks.read(value)
+    except ValueError as wrong:
+        raise Invalid("checks", str(wrong)) from wrong
+
+
+def _check_approval(_: Repo, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise Invalid("approve_plans", "This is true or false.")
+
+
 def _check_branch(repo: Repo, value: Any) -> None:
     if mirror.head(repo.mirror, _branch(str(value))) is None:
         raise Invalid("default_branch", f"The repository has no branch {value}.")
@@ -195,6 +210,8 @@ _CHANGEABLE: dict[str, Callable[[Repo, Any], None]] = {
     "place": _check_place,
     "max_running": _check_max_running,
     "protected_paths": _check_protected,
+    "checks": _check_checks,
+    "approve_plans": _check_approval,
     "default_branch": _check_branch,
 }
 

@@ -12,7 +12,7 @@ from apps.repos import actions
 from apps.repos.models import Repo
 from apps.repos.trusted import without_passwords
 
-CHANGEABLE = ("place", "max_running", "protected_paths")
+CHANGEABLE = ("place", "max_running", "protected_paths", "checks", "approve_plans")
 READ_ONLY = ("slug", "upstream", "default_branch", "paused", "created_at", "synced_at", "sync_error")
 
 

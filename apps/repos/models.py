@@ -32,6 +32,12 @@ class Repo(models.Model):
         null=True, blank=True, help_text="How many tasks may run here at once; empty for any number."
     )
     protected_paths = models.JSONField(default=list, blank=True, help_text="Paths whose change is always high risk.")
+    checks = models.JSONField(
+        default=list, blank=True, help_text="What has to pass on the default branch, and after every slice of a goal."
+    )
+    approve_plans = models.BooleanField(
+        default=False, help_text="The plan of a goal waits until a person has approved it."
+    )
     created_at = models.DateTimeField(db_default=Now())
     synced_at = models.DateTimeField(null=True, blank=True)
     sync_error = models.CharField(max_length=1000, blank=True, default="")

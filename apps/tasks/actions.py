@@ -54,6 +54,7 @@ class Submission:
     file_hints: Sequence[Mapping[str, Any]] = ()
     remarks: Sequence[Mapping[str, Any]] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    goal: int | None = None
     depends_on: Sequence[int] = ()
     start: str = ""
     branch: str = ""
@@ -144,6 +145,7 @@ def _task(wanted: Submission, by: str) -> Task:
         file_hints=[dict(hint) for hint in wanted.file_hints],
         remarks=[dict(remark) for remark in wanted.remarks],
         metadata=dict(wanted.metadata),
+        goal=wanted.goal,
         start=wanted.start,
         branch=wanted.branch,
         base=wanted.base,
@@ -185,6 +187,7 @@ def _cancel(task: Task, by: str, reason: str) -> None:
         actor=by,
         reason=reason,
         forge=bool(task.metadata.get("pull_request")),
+        goal=task.goal,
     )
     dependencies.strand(task)
     wake.match_after_commit()
@@ -231,7 +234,7 @@ def revive(task: Task, *, by: str) -> None:
     dependencies.lock_prerequisites(task.prerequisites.values_list("prerequisite", flat=True))
     fresh: dict[str, Any] = {"failures": 0, "reclaims": 0, "finished_at": None, "complete_by": None}
     dead = {"status": TaskStatus.DEAD}  # held tasks may go back to the queue as well; two who revive at once may not
-    told: dict[str, Any] = {"where": dead, "tell": watchers(task.pk), "actor": by}
+    told: dict[str, Any] = {"where": dead, "tell": watchers(task.pk), "actor": by, "goal": task.goal}
     unmet = Dependency.objects.filter(task=task).exclude(prerequisite__status=TaskStatus.COMPLETED)
     if unmet.exists():
         fresh["stranded"] = unmet.filter(prerequisite__status__in=LOST).exists()

@@ -135,11 +135,12 @@ def _assign(pair: Pair) -> int:
     return attempt
 
 
+_OF_ITS_REPO = ("repo__slug", "repo__max_running", "repo__paused")
 _TO_ASSIGN = PreparedObjects(
     lambda task: (
         Task.objects.filter(pk=task)
         .select_related("repo")
-        .only("title", "branch", "work", "generation", "status", "repo__slug", "repo__max_running", "repo__paused")
+        .only("title", "branch", "work", "generation", "status", "goal", *_OF_ITS_REPO)
     ),
     task=int,
 )
@@ -245,6 +246,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
         tell=watchers(task.pk),
         attempt=fence.attempt,
         repo=task.repo_id,
+        goal=task.goal,
     )
     dependencies.release(task)
     wake.match_after_commit()
@@ -314,7 +316,7 @@ def _unread(fence: Fence) -> Task:
 
 _TASK = PreparedObjects(lambda task: Task.objects.filter(pk=task), task=int)
 _TO_JUDGE = PreparedObjects(
-    lambda task: Task.objects.filter(pk=task).only("status", "checks", "repo", "work", "commit"), task=int
+    lambda task: Task.objects.filter(pk=task).only("status", "checks", "repo", "work", "commit", "goal"), task=int
 )
 
 
@@ -365,7 +367,7 @@ def bury(
     changes = {**(also or {}), "finished_at": NOW, "demand": None, "not_before": None}
     tell = [*watchers(task.pk), "needs-you"]
     forge = bool(task.metadata.get("pull_request"))
-    facts |= {"reason": reason, "forge": forge}
+    facts |= {"reason": reason, "forge": forge, "goal": task.goal}
     transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, where=where, tell=tell, **facts)
     dependencies.strand(task)
 

@@ -93,6 +93,7 @@ class Task(models.Model):
     file_hints = models.JSONField(default=list, blank=True)
     remarks = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    goal = models.PositiveBigIntegerField(null=True, blank=True, help_text="The number of the goal that it is for.")
     start = models.CharField(max_length=200, blank=True, default="")
     branch = models.CharField(max_length=200, blank=True, default="")
     base = models.CharField(max_length=64, blank=True, default="")
@@ -143,6 +144,7 @@ class Task(models.Model):
                 condition=Q(complete_by__isnull=False, finished_at__isnull=True),
             ),
             models.Index(fields=["status", "id"], name="task_status_id"),
+            models.Index(fields=["goal", "id"], name="task_goal", condition=Q(goal__isnull=False)),
             models.Index(fields=["finished_at"], name="task_finished", condition=Q(finished_at__isnull=False)),
         ]
 

@@ -14,6 +14,7 @@ from rest_framework import serializers
 from apps.agents.fields import Strict
 from apps.agents.models import Agent
 from apps.events.models import Event
+from apps.repos.checks import TYPES as CHECKS
 from apps.repos.models import Repo
 from apps.tasks.actions import Submission
 from apps.tasks.complexity import Tier
@@ -23,7 +24,6 @@ from apps.tasks.models import Lane, ProgressBatch, Task, Work
 LANES = {lane.label.lower(): lane for lane in Lane}
 TIERS = [tier.value for tier in Tier]
 GIVEN_TIERS = [tier for tier in TIERS if tier != Tier.UNKNOWN]
-CHECKS = ("file_exists", "command_succeeds", "tests_pass", "git_clean", "diff_contains", "no_secrets")
 WORD = r"\A[A-Za-z0-9][A-Za-z0-9._:+/-]*\Z"
 LARGEST_ID = 2**63 - 1
 LONGEST_RUN = 7 * 24 * 3600

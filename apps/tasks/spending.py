@@ -56,7 +56,12 @@ def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
     most = Amount(micro=settings.ATTEMPT_MICROUSD, tokens=settings.MODEL_TOKENS, calls=settings.ATTEMPT_CALLS)
     allowances.grant(
         _key(attempt),
-        {"task": str(task.pk), "repo": task.repo.slug if task.repo else "", "agent": agent},
+        {
+            "task": str(task.pk),
+            "goal": str(task.goal or ""),
+            "repo": task.repo.slug if task.repo else "",
+            "agent": agent,
+        },
         purpose=PURPOSE,
         amount=most if settings.ESTIMATE == "worst" else _usual(task, offer, most),
         least=_part(most),

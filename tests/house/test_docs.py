@@ -11,11 +11,19 @@ from apps.agents.lifecycle import AgentState
 from apps.events.kinds import Kind
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
+from apps.goals.lifecycle import GOAL, MERGE
 from apps.tasks.lifecycle import ATTEMPT, TASK
 from tests.model.invariants import INVARIANTS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-LIFECYCLES = {"Task": TASK, "Attempt": ATTEMPT, "Pull request": PULL, "Verification": VERIFICATION}
+LIFECYCLES = {
+    "Task": TASK,
+    "Attempt": ATTEMPT,
+    "Pull request": PULL,
+    "Verification": VERIFICATION,
+    "Goal": GOAL,
+    "Merge": MERGE,
+}
 
 
 def table(page: str, heading: str) -> list[list[str]]:

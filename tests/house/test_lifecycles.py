@@ -7,9 +7,17 @@ import pytest
 from apps.agents.lifecycle import AgentState, state_of
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
+from apps.goals.lifecycle import GOAL, MERGE
 from apps.tasks.lifecycle import ATTEMPT, HELD, TASK, Outcome, TaskStatus
 
-LIFECYCLES = {"task": TASK, "attempt": ATTEMPT, "pull": PULL, "verification": VERIFICATION}
+LIFECYCLES = {
+    "task": TASK,
+    "attempt": ATTEMPT,
+    "pull": PULL,
+    "verification": VERIFICATION,
+    "goal": GOAL,
+    "merge": MERGE,
+}
 each = pytest.mark.parametrize("one", list(LIFECYCLES.values()), ids=list(LIFECYCLES))
 
 
@@ -45,7 +53,14 @@ def test_every_move_is_there_once_and_has_a_sentence(one: Lifecycle) -> None:
 
 @pytest.mark.parametrize(
     ("one", "reopened"),
-    [(TASK, {TaskStatus.DEAD}), (ATTEMPT, set()), (PULL, set()), (VERIFICATION, set())],
+    [
+        (TASK, {TaskStatus.DEAD}),
+        (ATTEMPT, set()),
+        (PULL, set()),
+        (VERIFICATION, set()),
+        (GOAL, set()),
+        (MERGE, set()),
+    ],
     ids=list(LIFECYCLES),
 )
 def test_what_is_final_stays_but_for_the_dead_letter(one: Lifecycle, reopened: set[TaskStatus]) -> None:

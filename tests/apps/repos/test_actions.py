@@ -175,7 +175,10 @@ def test_settings_change_through_one_action_and_are_remembered() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("place", 10), ("place", "x"), ("max_running", 0), ("paused", 1), ("protected_paths", "x"),
+    [("place", 10), ("place", "x"), ("max_running", 0), ("approve_plans", "yes"),
+     ("checks", {}), ("checks", [{"type": "magic"}]),
+     ("checks", [{"type": "file_exists"}]), ("checks", [{"type": "tests_pass", "shell": "x"}]),
+     ("paused", 1), ("protected_paths", "x"),
      ("default_branch", "gone"), ("protected_paths", [""])],
 )  # fmt: skip
 def test_a_setting_out_of_its_range_is_refused(field: str, value: object) -> None:

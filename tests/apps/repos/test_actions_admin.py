@@ -32,7 +32,14 @@ def operator(db: None) -> Client:
 def test_settings_are_changed_through_the_action_and_remembered(operator: Client, repo: Repo) -> None:
     answer = operator.post(
         f"/admin/repos/repo/{repo.pk}/change/",
-        {"place": "3", "max_running": "2", "protected_paths": '["deploy/"]', "slug": "other", "paused": "on"},
+        {
+            "place": "3",
+            "max_running": "2",
+            "protected_paths": '["deploy/"]',
+            "checks": "[]",
+            "slug": "other",
+            "paused": "on",
+        },
     )
 
     assert 302 == answer.status_code
