@@ -16,7 +16,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Refused
 from apps.ledger import pauses
-from apps.ledger.limits import EACH, MEASURES, NOTHING, WARNING_PERCENT, Amount, Shortfall, percent, shortfall
+from apps.ledger.limits import MEASURES, NOTHING, WARNING_PERCENT, Amount, Shortfall, budget_keys, percent, shortfall
 from apps.ledger.models import Account, Budget
 from apps.ledger.pricing import dollars
 
@@ -117,10 +117,13 @@ def budgets_of(accounts: Iterable[Account]) -> Mapping[int, Budget]:
     """The budget in force of each account that has one, by the account's id."""
     by_key = {(account.scope, account.key): account.pk for account in accounts}
     scopes = {scope for scope, _ in by_key}
-    keys = {EACH, *(key for _, key in by_key)}
+    keys = {fitting for scope, key in by_key for fitting in budget_keys(scope, key)}
     budgets = {(budget.scope, budget.key): budget for budget in Budget.objects.filter(scope__in=scopes, key__in=keys)}
-    found = {pk: budgets.get((scope, key)) or budgets.get((scope, EACH)) for (scope, key), pk in by_key.items()}
-    return {pk: budget for pk, budget in found.items() if budget is not None}
+    found = {
+        pk: [budgets[scope, fitting] for fitting in budget_keys(scope, key) if (scope, fitting) in budgets]
+        for (scope, key), pk in by_key.items()
+    }
+    return {pk: fitting[0] for pk, fitting in found.items() if fitting}
 
 
 def _ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:

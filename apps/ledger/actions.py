@@ -53,8 +53,8 @@ def reserve(
 ) -> Charge:
     """Set aside the most that the call can cost, on every account it is for, or on none.
 
-    `scopes` name the task, goal, repo and agent, those there are. The same again returns what was reserved. Raises
-    Unpriced, accounts.Exhausted, and CallTaken when `call_id` means another call or one that has ended.
+    `scopes` name the task, goal, repo, agent and state, those there are. The same again returns what was reserved.
+    Raises Unpriced, accounts.Exhausted, and CallTaken when `call_id` means another call or one that has ended.
     """
     at = now or timezone.now()
     if found := Charge.objects.filter(call_id=call_id).first():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 from django import forms
@@ -17,7 +17,7 @@ from apps.ledger import accounts, allowances, budgets, pauses, prices
 from apps.ledger import actions as calls
 from apps.ledger.forms import KEY, BudgetForm, CorrectionForm, PriceForm
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
-from apps.ledger.limits import EACH, PERIODS, Amount, Limits, Scope, keys_of, percent
+from apps.ledger.limits import Amount, Limits, key_now, keys_of, percent
 from apps.ledger.models import Account, Allowance, Budget, Charge, Pause, Price
 from apps.ledger.pricing import CLASSES, dollars, is_stale
 
@@ -85,16 +85,10 @@ def currents(budgets: Iterable[Budget]) -> dict[int, Account | None]:
     None for each task and the like, of which there are many. One query.
     """
     now = dict(keys_of({}, "", timezone.now()))
-    keys = {budget.pk: (budget.scope, _key_now(budget, now)) for budget in budgets}
+    keys = {budget.pk: (budget.scope, key_now(budget.scope, budget.key, now)) for budget in budgets}
     wanted = Q(scope__in={scope for scope, _ in keys.values()}, key__in={key for _, key in keys.values()} - {None})
     found = {(account.scope, account.key): account for account in Account.objects.filter(wanted)}
     return {pk: found.get((scope, key or "")) if key is not None else None for pk, (scope, key) in keys.items()}
-
-
-def _key_now(budget: Budget, now: Mapping[str, str]) -> str | None:
-    if budget.key != EACH:
-        return budget.key
-    return now[budget.scope] if budget.scope in PERIODS or budget.scope == Scope.HUB else None
 
 
 def _current(budget: Budget) -> Account | None:
@@ -255,8 +249,10 @@ class ChargeAdmin(Acting[Charge]):
     """Every call of a model. None is changed: what one cost is put right by an entry of its own."""
 
     form = CorrectionForm
-    list_display = ["call_id", "started_at", "status", "purpose", "model", "task", "agent", "shown_cost", "tokens"]
-    list_filter = ["status", "purpose", "model", "started_at"]
+    list_display = [
+        "call_id", "started_at", "status", "purpose", "state", "model", "task", "agent", "shown_cost", "tokens",
+    ]  # fmt: skip
+    list_filter = ["status", "purpose", "state", "model", "started_at"]
     search_fields = ["=call_id", "=task", "=goal", "=request_id"]
     date_hierarchy = "started_at"
     show_full_result_count = False

@@ -12,6 +12,8 @@ MEASURES = ("micro", "tokens", "calls")
 EACH = "*"
 """The key of a budget that holds for every account of its scope that has none of its own."""
 WARNING_PERCENT = 80
+LONGEST_STATE = 40
+"""Characters of a state's name."""
 NEARLY_ALL = 80
 """Percent of an allowance; who used that much may have been short of it."""
 ENOUGH = 20
@@ -26,15 +28,20 @@ class Scope(StrEnum):
     REPO = "repo"
     AGENT = "agent"
     PURPOSE = "purpose"
+    STATE = "state"
+    STATE_HOUR = "state hour"
+    STATE_DAY = "state day"
     HOUR = "hour"
     DAY = "day"
     MONTH = "month"
     HUB = "hub"
 
 
-GIVEN = (Scope.TASK, Scope.GOAL, Scope.REPO, Scope.AGENT)
+GIVEN = (Scope.TASK, Scope.GOAL, Scope.REPO, Scope.AGENT, Scope.STATE)
 """Those that the caller names; the others follow from the purpose and the time."""
 PERIODS = {Scope.HOUR: "%Y-%m-%dT%H", Scope.DAY: "%Y-%m-%d", Scope.MONTH: "%Y-%m"}
+OF_A_STATE = {Scope.STATE_HOUR: Scope.HOUR, Scope.STATE_DAY: Scope.DAY}
+"""Periods of one state of the hub. A key is the state and the period's own: `healing 2026-12-24`; or `healing *`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +160,57 @@ def percent(limits: Limits, used: Amount) -> int | None:
 def keys_of(scopes: Mapping[str, str], purpose: str, at: datetime) -> list[tuple[str, str]]:
     """Scope and key of every account that a call at this time is counted in, in the order in which they are made.
 
-    Periods are those of UTC. Raises ValueError for a scope that no caller can give.
+    Periods are those of UTC. Raises ValueError for a scope that no caller can give, and for a state of two words.
     """
     if unknown := set(scopes) - set(GIVEN):
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
     given = {scope: key for scope, key in scopes.items() if key}
     periods = {scope.value: at.astimezone(UTC).strftime(form) for scope, form in PERIODS.items()}
+    if state := given.get(Scope.STATE):
+        if not is_state(state):
+            raise ValueError(f"no state: {state}")
+        periods |= {scope.value: f"{state} {periods[period]}" for scope, period in OF_A_STATE.items()}
     return sorted({**given, **periods, Scope.PURPOSE.value: purpose, Scope.HUB.value: ""}.items())
+
+
+def is_state(name: str) -> bool:
+    """Whether it can be one: a single word."""
+    return 0 < len(name) <= LONGEST_STATE and name != EACH and name.isprintable() and " " not in name
+
+
+def budget_keys(scope: str, key: str) -> list[str]:
+    """The keys of the budgets that may hold for an account; of those that there are, the first one does."""
+    each_of_the_state = [f"{key.partition(' ')[0]} {EACH}"] if scope in OF_A_STATE else []
+    return [key, *each_of_the_state, EACH]
+
+
+def key_now(scope: str, key: str, now: Mapping[str, str]) -> str | None:
+    """The key of the one account that a budget is about now; None when it is for each of many.
+
+    `now` has the keys of the periods that run, by scope.
+    """
+    state, _, period = key.partition(" ")
+    if scope in OF_A_STATE and period == EACH:
+        return f"{state} {now[OF_A_STATE[Scope(scope)]]}"
+    if key != EACH:
+        return key
+    return now[scope] if scope in PERIODS or scope == Scope.HUB else None
+
+
+def is_over(scope: str, key: str, now: Mapping[str, str]) -> bool:
+    """Whether the one period that a budget is for has passed."""
+    if EACH in key:
+        return False
+    if scope in OF_A_STATE:
+        return key.partition(" ")[2] < now[OF_A_STATE[Scope(scope)]]
+    return scope in PERIODS and key < now[scope]
+
+
+def named(scope: str, key: str) -> str:
+    """What people call an account or a budget: `goal 7`, `each day`, `each hour of healing`."""
+    if scope not in OF_A_STATE:
+        return f"each {scope}" if key == EACH else f"{scope} {key}".strip()
+    period, (state, _, which) = OF_A_STATE[Scope(scope)], key.partition(" ")
+    if key == EACH:
+        return f"each {period} of each state"
+    return f"each {period} of {state}" if which == EACH else f"{period} {which} of {state}"

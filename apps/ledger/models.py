@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.ledger import lifecycle
-from apps.ledger.limits import EACH, GIVEN, NOTHING, Amount, Limits, Scope
+from apps.ledger.limits import EACH, GIVEN, LONGEST_STATE, NOTHING, Amount, Limits, Scope, named
 from apps.ledger.pricing import CLASSES, LONGEST_MODEL, LONGEST_MS, Row, Usage, dollars
 
 MODEL = RegexValidator(r"\A[^\s*]+\Z|\A[^\s*]+:\*\Z", "A model's id, or the beginning of some that ends in :*.")
@@ -79,7 +79,8 @@ class Price(models.Model):
 class Budget(models.Model):
     """The most that an operator allows: for one account, or with the key `*` for each of its scope.
 
-    A budget for one account takes the place of the one for each. Without any limit it only says so.
+    A budget for one account takes the place of the one for each; one with the key `healing *` is for each period of
+    that state. Without any limit it only says so.
     """
 
     scope = models.CharField(max_length=10, choices=[(scope.value, scope.value) for scope in Scope])
@@ -100,7 +101,7 @@ class Budget(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"each {self.scope}" if self.key == EACH else f"{self.scope} {self.key}"
+        return named(self.scope, self.key)
 
     @property
     def limits(self) -> Limits:
@@ -109,7 +110,7 @@ class Budget(models.Model):
 
 
 class Account(models.Model):
-    """What one task, goal, repository, agent, purpose, period or the whole hub has spent, and holds for open calls.
+    """What one task, goal, repository, agent, purpose, state, period or the hub has spent, and holds for open calls.
 
     There is one for everything that a call was ever for, with or without a budget, so a budget may be set at any time.
     """
@@ -140,7 +141,7 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.scope} {self.key}".strip()
+        return named(self.scope, self.key)
 
     @property
     def spent(self) -> Amount:
@@ -172,13 +173,17 @@ class Pause(models.Model):
 
 
 class Caused(models.Model):
-    """What calls are for. `accounts` are those that were held from, and so those that are posted to in the end."""
+    """What calls are for; with a `state`, the hub itself thinks, and what it does then pays for it.
+
+    `accounts` are those that were held from, and so those that are posted to in the end.
+    """
 
     purpose = models.CharField(max_length=40)
     task = models.CharField(max_length=120, blank=True, default="")
     goal = models.CharField(max_length=120, blank=True, default="")
     repo = models.CharField(max_length=120, blank=True, default="")
     agent = models.CharField(max_length=120, blank=True, default="")
+    state = models.CharField(max_length=LONGEST_STATE, blank=True, default="")
     accounts = models.JSONField(default=list)
 
     class Meta:
