@@ -12,8 +12,8 @@ from django.views.decorators.http import require_safe
 
 from apps.agents.models import Agent
 from apps.dashboard import counting
+from apps.dashboard.budgets import strained
 from apps.dashboard.rows import agent_rows
-from apps.dashboard.spending import strained
 from apps.forge.models import PullRequest
 from apps.ledger import pauses
 from apps.repos.models import Repo

@@ -1,4 +1,4 @@
-"""The page of money: what calls of models have cost, told apart in every way that helps, and what budgets have left.
+"""The page of money: what calls of models have cost, told apart in every way that helps.
 
 Sums over periods and by day are read from the accounts, which are what budgets are compared with; everything else is
 added up by the database, in as many queries for a million calls as for one.
@@ -19,20 +19,19 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from apps.dashboard.budgets import budgets
 from apps.ledger import accounts, pauses, prices
 from apps.ledger.actions import utc_day
 from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
-from apps.ledger.limits import EACH, MEASURES, NOTHING, PERIODS, WARNING_PERCENT, Limits, Scope, keys_of, percent
-from apps.ledger.models import Account, Allowance, Budget, Charge
-from apps.ledger.pricing import CLASSES, dollars
+from apps.ledger.limits import NOTHING, Scope, keys_of
+from apps.ledger.models import Account, Allowance, Charge
+from apps.ledger.pricing import CLASSES
 from apps.tasks.models import Attempt, Task
 from apps.tasks.spending import ALLOWANCE, PURPOSE
 
 DAYS = 30
 LINES_SHOWN = 10
 DEAREST_SHOWN = 8
-FEW = (Scope.PURPOSE, Scope.AGENT, Scope.REPO)
-"""Scopes with so few accounts that all of them can be read; of tasks and goals there are any number."""
 
 
 @require_safe
@@ -311,117 +310,3 @@ def costs_of(task: Task) -> Costs:
     """One query; what no attempt paid for, the hub's own thinking about the task, is in the total only."""
     rows = {attempt_of(row["paid"]): spent_of(row) for row in by_attempt(Charge.objects.filter(task=str(task.pk)))}
     return Costs(sum(rows.values(), Spent()), rows)
-
-
-# --- budgets ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One measure of a budget: how much of the limit is spent and how much reserved, as widths in percent."""
-
-    spent: str
-    reserved: str
-    limit: str
-    percent: int
-    spent_width: str
-    used_width: str
-
-    @property
-    def tone(self) -> str:
-        """From 80 % it warns; from 100 % nothing more is allowed."""
-        if self.percent >= 100:
-            return "bad"
-        return "warn" if self.percent >= WARNING_PERCENT else ""
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """A budget, which account its bars are of, and the bars; without an account there are only its limits."""
-
-    budget: Budget
-    name: str
-    account: Account | None
-    bars: Sequence[Bar]
-    limits: Sequence[str]
-    exhausted: bool = False
-
-    @property
-    def tight(self) -> Bar | None:
-        """Of the bars that warn, the fullest."""
-        full = [bar for bar in self.bars if bar.tone]
-        return max(full, key=lambda bar: bar.percent, default=None)
-
-
-def strained(now: datetime) -> list[Allowed]:
-    """The budgets in force that are nearly used up, or that just had no room for something."""
-    return [allowed for allowed in budgets(now) if allowed.tight or allowed.exhausted]
-
-
-def budgets(now: datetime) -> list[Allowed]:
-    """The budgets in force now, the widest first. Three queries at most, however many there are."""
-    found = {(budget.scope, budget.key): budget for budget in Budget.objects.all()}
-    current = dict(keys_of({}, "", now))
-    shown = [budget for budget in found.values() if _in_force(budget, found, current)]
-    known = _accounts([(budget.scope, _key_now(budget, current)) for budget in shown])
-    widest = list(reversed(Scope))
-    shown.sort(key=lambda budget: (widest.index(Scope(budget.scope)), budget.key))
-    return [_allowed(budget, _account(budget, current, known, found), now) for budget in shown]
-
-
-Pairs = Mapping[tuple[str, str], Any]
-
-
-def _in_force(budget: Budget, budgets: Pairs, current: Mapping[str, str]) -> bool:
-    """Not for a period that is over, nor for each period when this one has a budget of its own."""
-    if budget.scope not in PERIODS:
-        return True
-    now = current[budget.scope]
-    return (budget.scope, now) not in budgets if budget.key == EACH else budget.key >= now
-
-
-def _key_now(budget: Budget, current: Mapping[str, str]) -> str | None:
-    """The key of the one account that it is about now; None when it is for each of many."""
-    if budget.key != EACH:
-        return budget.key
-    return current[budget.scope] if budget.scope in PERIODS or budget.scope == Scope.HUB else None
-
-
-def _accounts(wanted: Sequence[tuple[str, str | None]]) -> dict[tuple[str, str], Account]:
-    many = Q(scope__in=[scope for scope, key in wanted if key is None and scope in FEW])
-    one = Q(scope__in=[scope for scope, _ in wanted], key__in=[key for _, key in wanted if key is not None])
-    return {(account.scope, account.key): account for account in Account.objects.filter(many | one)}
-
-
-def _account(budget: Budget, current: Mapping[str, str], known: Pairs, budgets: Pairs) -> Account | None:
-    """Its own, or of those that it is for each of, the one that has used most of it."""
-    key = _key_now(budget, current)
-    if key is not None:
-        return known.get((budget.scope, key)) or Account(scope=budget.scope, key=key)
-    mine = [account for pair, account in known.items() if pair[0] == budget.scope and pair not in budgets]
-    return max(mine, key=lambda each: percent(budget.limits, each.spent + each.reserved) or 0, default=None)
-
-
-def _allowed(budget: Budget, account: Account | None, now: datetime) -> Allowed:
-    limits = [(measure, limit) for measure in MEASURES if (limit := getattr(budget.limits, measure)) is not None]
-    return Allowed(
-        budget,
-        "the whole hub" if budget.scope == Scope.HUB else str(budget),
-        account,
-        [_bar(measure, limit, account) for measure, limit in limits] if account else [],
-        [accounts.shown(measure, limit) for measure, limit in limits],
-        exhausted=account is not None and bool(limits) and accounts.is_exhausted(account, budget, now),
-    )
-
-
-def _bar(measure: str, limit: int, account: Account) -> Bar:
-    spent, reserved = getattr(account.spent, measure), getattr(account.reserved, measure)
-    one: dict[str, Any] = {measure: limit}
-    share = percent(Limits(**one), account.spent + account.reserved) or 0
-    widths = [f"{min(100.0, much * 100 / limit) if limit else 100.0:.1f}%" for much in (spent, spent + reserved)]
-    return Bar(_bare(measure, spent), _bare(measure, reserved), accounts.shown(measure, limit), share, *widths)
-
-
-def _bare(measure: str, much: int) -> str:
-    """Without its unit, which the limit beside it has."""
-    return dollars(much) if measure == "micro" else f"{much:,}"

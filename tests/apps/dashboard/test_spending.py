@@ -305,6 +305,28 @@ def test_only_budgets_that_are_in_force_are_shown_the_widest_first(page):
     ] == [allowed.name for allowed in shown(page)["budgets"]]  # fmt: skip
 
 
+def test_budgets_of_states_show_the_running_hour_and_day(page):
+    called(scopes={"state": "healing"})
+    called(scopes={"state": "healing"}, days_ago=1)
+    for scope, key in (
+        ("state day", "healing *"), ("state hour", "healing *"), ("state hour", "healing 2026-11-21T11"),
+        ("state hour", "executing *"), ("state hour", "*"), ("state", "*"),
+    ):  # fmt: skip
+        till.allow(scope, key, calls=4)
+
+    assert [
+        ("each day of healing", "healing 2026-11-21", [25]),
+        ("each hour of each state", None, []),
+        ("each hour of executing", "executing 2026-11-21T12", [0]),
+        ("each hour of healing", "healing 2026-11-21T12", [25]),
+        ("each state", "healing", [50]),
+    ] == [
+        (allowed.name, allowed.account and allowed.account.key, [bar.percent for bar in allowed.bars])
+        for allowed in shown(page)["budgets"]
+    ]
+    assert "/admin/ledger/account/?scope=state%20hour" in page.get("/spending").content.decode()
+
+
 def test_a_budget_for_each_agent_shows_the_one_that_has_used_most_of_it(page):
     called(scopes={"agent": "bob"})
     for agent in ("ada", "eve", "eve", "ada", "ada"):
