@@ -242,6 +242,14 @@ MODEL_PAUSE = timedelta(seconds=env.float("AGENTCOM_MODEL_PAUSE_SECONDS", defaul
 # Where operators' endpoints may be, beside public addresses: networks such as 192.168.1.0/24; and on which ports.
 ENDPOINT_NETWORKS = networks(env.list("AGENTCOM_ENDPOINT_NETWORKS", default=[]))
 ENDPOINT_PORTS = tuple(env.list("AGENTCOM_ENDPOINT_PORTS", cast=int, default=[80, 443, 11434]))
+# How many goals the hub carries out at once; how often it sets out anew for what is still missing of one.
+GOALS_AT_ONCE = whole(env, "AGENTCOM_GOALS_AT_ONCE", default=3, least=1, most=100)
+FOLLOW_UP_ROUNDS = whole(env, "AGENTCOM_FOLLOW_UP_ROUNDS", default=2, least=0, most=10)
+# A call of a model that the hub makes for itself may take so long before another process makes it anew; one that failed
+# is made again after a pause, which doubles, and so often in a row.
+CLAIM = timedelta(seconds=env.float("AGENTCOM_CLAIM_SECONDS", default=900))
+THINKING_BACKOFF = timedelta(seconds=env.float("AGENTCOM_THINKING_BACKOFF_SECONDS", default=30))
+THINKING_TRIES = whole(env, "AGENTCOM_THINKING_TRIES", default=5, least=1, most=100)
 QUEUE_TTL = timedelta(seconds=env.float("AGENTCOM_QUEUE_TTL_SECONDS", default=0))
 """A task that no agent took for so long is buried; zero, the default, keeps it for ever."""
 

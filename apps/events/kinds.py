@@ -85,6 +85,7 @@ class Kind(StrEnum):
     GOAL_APPROVED = "goal.approved", "A person approved the plan."
     GOAL_MERGED = "goal.merged", "The work of a slice, or of the default branch, is in the goal's branch."
     GOAL_UNMERGED = "goal.unmerged", "The work did not merge, or its checks did not pass on the merged tree."
+    MERGE_ENDED = "merge.ended", "A merge into the branch of a goal came to an end."
     GOAL_JUDGING = "goal.judging", "Everything is merged; the goal is judged by its criteria."
     GOAL_CONTINUED = "goal.continued", "Something is missing; what is left to do became slices of its own."
     GOAL_COMPLETED = "goal.completed", "Every criterion is met; one pull request holds the whole."

@@ -158,7 +158,13 @@ def close(pull: PullRequest, user: Any, body: str = "") -> None:
                 _say(pull, who, body, Verdict.COMMENT)
             ended = {"ended_at": Now(), "updated_at": Now(), "ended_by": who}
             transition(
-                pull, PullStatus.CLOSED, Kind.PULL_CLOSED, set=ended, tell=watchers(pull), actor=who.get_username()
+                pull,
+                PullStatus.CLOSED,
+                Kind.PULL_CLOSED,
+                set=ended,
+                tell=watchers(pull),
+                actor=who.get_username(),
+                goal=pull.goal,
             )
             call_off(pull)
             for task in _follow_ups(pull):

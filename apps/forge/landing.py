@@ -62,6 +62,6 @@ def record_merged(pull: PullRequest, commit: str, *, by: Any = None, note: str =
     }
     transition(
         pull, PullStatus.MERGED, Kind.PULL_MERGED, set=changes, tell=watchers(pull),
-        actor=by.get_username() if by is not None else "", commit=commit, note=note,
+        actor=by.get_username() if by is not None else "", commit=commit, note=note, goal=pull.goal,
     )  # fmt: skip
     call_off(pull)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +19,7 @@ from apps.forge.serial import Busy, alone
 from apps.forge.staleness import outdate, watchers
 from apps.repos import mirror
 from apps.repos.models import Repo
+from apps.tasks.complexity import Tier
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Task
 
@@ -82,6 +85,56 @@ def _new(task: Task, repo: Repo, attempt: Attempt) -> PullRequest:
         branch=attempt.branch,
         base_branch=repo.default_branch,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What a goal came to: one branch that holds the work of many tasks. `attempt` is the last that went into it."""
+
+    goal: int
+    repo: Repo
+    attempt: Attempt
+    title: str
+    description: str
+    success_criteria: Sequence[str]
+    checks: Sequence[Mapping[str, Any]]
+    file_hints: Sequence[Mapping[str, Any]]
+    branch: str
+
+
+def of_goal(whole: Whole) -> PullRequest | None:
+    """The open pull request that already ends the goal, if there is one."""
+    rows = PullRequest.objects.filter(repo=whole.repo, branch=whole.branch, goal=whole.goal)
+    return rows.filter(ended_at__isnull=True).first()
+
+
+def prepare_whole(whole: Whole) -> tuple[PullRequest, dict[str, Any]]:
+    """A pull request that is not saved yet, and what git says of it; outside of a transaction.
+
+    Raises what git refuses, such as AlreadyMerged for a branch that changes nothing.
+    """
+    pull = PullRequest(
+        repo=whole.repo,
+        task=whole.attempt.task,
+        goal=whole.goal,
+        title=plain.one_line(whole.title),
+        description=whole.description,
+        success_criteria=list(whole.success_criteria),
+        checks=list(whole.checks),
+        file_hints=list(whole.file_hints),
+        tier=Tier.COMPLEX,
+        branch=whole.branch,
+        base_branch=whole.repo.default_branch,
+    )
+    head = mirror.head(whole.repo.mirror, whole.branch)
+    if head is None:
+        raise WrongHead("wrong_head", branch=whole.branch)
+    return pull, _seen(pull, head) | {"attempt": whole.attempt}
+
+
+def open_whole(pull: PullRequest, fields: dict[str, Any]) -> PullRequest:
+    """Save what `prepare_whole` made. Call inside the transaction that ends the goal."""
+    return _open(pull, fields)
 
 
 def _seen(pull: PullRequest, commit: str) -> dict[str, Any]:

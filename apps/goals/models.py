@@ -178,7 +178,8 @@ class Slice(models.Model):
     """A part of a goal that one agent does in one go. `after` are the numbers of those that have to be merged before.
 
     `round` is 0 for the plan and 1 or 2 for what was still missing. Its task is submitted when its turn comes, and a
-    new one when the work did not merge.
+    new one when the work did not merge: `handed` counts them all, `tries` those whose work came back from a merge.
+    `catches_up`: it makes room for what is new on the default branch.
     """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="slices")
@@ -192,7 +193,9 @@ class Slice(models.Model):
     tier = models.CharField(max_length=10, blank=True, default="")
     after = models.JSONField(default=list, blank=True)
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.PROTECT, related_name="slices")
+    handed = models.PositiveSmallIntegerField(default=0)
     tries = models.PositiveSmallIntegerField(default=0)
+    catches_up = models.BooleanField(default=False)
     merged_commit = models.CharField(max_length=64, blank=True, default="")
     merged_at = models.DateTimeField(null=True, blank=True)
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,6 +218,18 @@ def patch(path: Path, base: str, head: str, *, max_bytes: int = MAX_PATCH, conte
     result = Patch(facts=known, files=[FilePatch(change=change) for change in known.files])
     _Reader(result, max_bytes).read(_patch_lines(path, known, context, 16 * max_bytes))
     return result
+
+
+def text(path: Path, base: str, head: str, *, paths: Sequence[str] = (), max_bytes: int) -> str:
+    """The first `max_bytes` of the difference as git writes it, of these `paths` only when there are any.
+
+    As `visible` as its lines can be made; whether something was cut off is for the caller to see by its length.
+    """
+    start = _start(path, base, head)
+    names = [f":(literal,top){name}" for name in paths]
+    args = ("diff-tree", *_FLAGS, "-p", "-U3", "--src-prefix=a/", "--dst-prefix=b/", start, head, "--", *names)
+    said = b"".join(trusted.chunks(path, *args, max_bytes=max_bytes)).decode("utf-8", "replace")
+    return "\n".join(visible(line) for line in said.split("\n"))
 
 
 def _patch_lines(path: Path, known: DiffFacts, context: int, max_bytes: int) -> Iterator[bytes]:

@@ -124,16 +124,17 @@ def prepare(
     author: Identity,
     committer: Identity,
     onto: str | None = None,
+    even_empty: bool = False,
 ) -> Merged:
     """Make the commit that merging would give, checked to contain the reviewed patch; the branch is not moved yet.
 
-    For an upstream, push `Merged.commit` there between this and `land`. Raises Conflict, AlreadyMerged, NothingToMerge,
-    PatchMissing.
+    For an upstream, push `Merged.commit` there between this and `land`. Raises Conflict, AlreadyMerged, NothingToMerge
+    unless `even_empty`, PatchMissing.
     """
     tried = candidate(path, branch, head, onto=onto)
     if tried.conflicts:
         raise Conflict(branch, tried.conflicts)
-    if tried.tree == mirror.tree_of(path, tried.base):
+    if not even_empty and tried.tree == mirror.tree_of(path, tried.base):
         raise NothingToMerge("nothing_to_merge", branch=branch)
     parents = (tried.base, head) if method == "merge" else (tried.base,)
     commit = _commit(path, tried.tree, parents, message=message, author=author, committer=committer)

@@ -1,0 +1,197 @@
+"""A goal that is being carried out goes on: slices are handed in, work is merged, and in the end it is judged.
+
+Everything follows from the rows (course.py), so this may run at any time, in any process, and as often as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Refused, Stale
+from apps.goals import briefs, gate, merging
+from apps.goals.actions import watchers
+from apps.goals.course import Course, plot
+from apps.goals.lifecycle import GoalStatus, MergeStatus
+from apps.goals.models import Goal, Merge, Slice
+from apps.goals.standing import REFUSED, following, parts_of, slices_of
+from apps.tasks import actions as tasks
+from apps.tasks.actions import Submission
+
+logger = structlog.get_logger(__name__)
+MOST_STEPS = 20
+
+
+def advance(goal: int) -> None:
+    """Do what is next for the goal until it has to wait for somebody. Twice is once."""
+    for _ in range(MOST_STEPS):
+        found = Goal.objects.select_related("repo").filter(pk=goal, status=GoalStatus.EXECUTING).first()
+        if found is None or gate.is_closed() or not _step(found):
+            return
+
+
+def _step(goal: Goal) -> bool:
+    """Whether something changed, so that there may be more to do."""
+    try:
+        course = _course(goal)
+        if course.hand_in or course.catch_up:
+            return _hand_in(goal)
+        if course.merge is not None:
+            return _merge(goal, course.merge)
+        if course.verify:
+            return _move(goal, GoalStatus.VERIFYING, Kind.GOAL_JUDGING, {"tries": 0, "hold": ""})
+        if course.review:
+            return want_review(goal, course.review)
+    except Stale as lost:
+        logger.info("another process is faster with a goal", goal=goal.pk, code=lost.code)
+    except Refused as refused:
+        hold(goal, refused.message)
+    return False
+
+
+def _course(goal: Goal) -> Course:
+    slices, merges = slices_of(goal), list(goal.merges.order_by("pk").select_related("attempt"))
+    caught_up = sum(one.catches_up for one in slices)
+    return plot(parts_of(slices, merges), following(goal, merges), caught_up=caught_up)
+
+
+# --- handing in -------------------------------------------------------------------------------------------------------
+
+
+def _hand_in(goal: Goal) -> bool:
+    """Submit the tasks of the slices whose turn it is, in one commit; looked at again under the goal's lock."""
+    if gate.is_closed():
+        return False
+    with transaction.atomic():
+        now = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
+        if now.status != GoalStatus.EXECUTING:
+            raise Stale("goal_moved", f"The goal is {now.status}.")
+        course = _course(now)
+        if course.catch_up:
+            _catch_up(now)
+        slices = {one.number: one for one in slices_of(now)}
+        for number in course.hand_in:
+            _submit(now, slices[number])
+        return bool(course.hand_in) or course.catch_up
+
+
+def _submit(goal: Goal, one: Slice) -> None:
+    sent_back = _sent_back(one)
+    wanted = Submission(
+        title=one.title,
+        description=briefs.of_slice(goal, one),
+        lane=goal.lane,
+        repo=goal.repo,
+        tier=one.tier,
+        checks=merging.checks_for(goal, one),
+        success_criteria=one.success_criteria,
+        file_hints=one.file_hints,
+        remarks=briefs.of_refusal(goal, sent_back) if sent_back is not None else [],
+        metadata={"slice": one.number},
+        goal=goal.pk,
+        start=goal.branch,
+        idempotency_key=f"goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",
+    )
+    task, _ = tasks.submit(wanted, by="goals")
+    Slice.objects.filter(pk=one.pk).update(
+        task=task, handed=one.handed + 1, tries=one.tries + (1 if sent_back is not None else 0)
+    )
+
+
+def _sent_back(one: Slice) -> Merge | None:
+    """The merge that this slice's work came back from, if it was the last thing that happened to it."""
+    last = one.merges.select_related("attempt").order_by("-pk").first()
+    if last is None or last.status not in REFUSED or last.attempt is None or last.attempt.task_id != one.task_id:
+        return None
+    return last
+
+
+def _catch_up(goal: Goal) -> None:
+    """A slice that makes room for what is new on the default branch."""
+    refused = goal.merges.filter(slice__isnull=True, status__in=REFUSED).order_by("-pk").first()
+    numbers = goal.slices.values_list("number", flat=True)
+    Slice.objects.create(
+        goal=goal,
+        number=max(numbers, default=0) + 1,
+        round=goal.rounds,
+        title=f"Follow {goal.repo.default_branch}",
+        description=briefs.of_catching_up(goal, refused),
+        catches_up=True,
+    )
+
+
+def add_slices(goal: Goal, planned: Iterable[Mapping[str, Any]]) -> Sequence[Slice]:
+    """Slices for `goal` after those it has; `after` counts within `planned`, from 1. Call inside a transaction."""
+    first = max(goal.slices.values_list("number", flat=True), default=0)
+    rows = [
+        Slice(goal=goal, number=first + place, round=goal.rounds, **{**one, "after": [first + n for n in one["after"]]})
+        for place, one in enumerate(planned, start=1)
+    ]
+    return Slice.objects.bulk_create(rows)
+
+
+# --- merging ----------------------------------------------------------------------------------------------------------
+
+
+def _merge(goal: Goal, number: int) -> bool:
+    if number == 0:
+        merging.begin(goal, merging.of_default(goal))
+        return True
+    one = goal.slices.get(number=number)
+    merging.begin(goal, merging.of_slice(one))
+    return True
+
+
+def overdue_reports(goal: Goal) -> list[Merge]:
+    """Pending merges whose checks have ended, though nobody took the report."""
+    pending = goal.merges.filter(status=MergeStatus.PENDING, task__finished_at__isnull=False)
+    return list(pending.select_related("task"))
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def _move(goal: Goal, to: GoalStatus, kind: Kind, changes: Mapping[str, Any]) -> bool:
+    with transaction.atomic():
+        transition(goal, to, kind, set=changes, where={"status": goal.status}, tell=watchers(goal))
+    return True
+
+
+@transaction.atomic
+def want_review(goal: Goal, reason: str) -> bool:
+    """The hub cannot go on with it: a person has to look. Everything that was made is kept."""
+    changes = {"reason": reason[:1_000], "hold": "", "claim_until": None}
+    tell = [*watchers(goal), "needs-you"]
+    transition(
+        goal, GoalStatus.NEEDS_REVIEW, Kind.GOAL_REVIEW_WANTED, set=changes, tell=tell, reason=reason[:1_000],
+        source=goal.source,
+    )  # fmt: skip
+    return True
+
+
+def hold(goal: Goal, why: str) -> None:
+    """Say on the goal what keeps it from going on just now; it is looked at again by itself."""
+    if Goal.objects.filter(pk=goal.pk).exclude(hold=why[:500]).update(hold=why[:500]):
+        with transaction.atomic():
+            record(Kind.GOAL_CHANGED, goal, tell=watchers(goal), hold=why[:500])
+
+
+@transaction.atomic
+def landed(goal: Goal) -> None:
+    """A person merged its pull request: goals that wait for it may begin."""
+    if Goal.objects.filter(pk=goal.pk, landed_at__isnull=True).update(landed_at=Now()):
+        record(Kind.GOAL_LANDED, goal, tell=watchers(goal))
+
+
+@transaction.atomic
+def rejected(goal: Goal) -> None:
+    """A person closed its pull request without merging it."""
+    still = Goal.objects.filter(pk=goal.pk, landed_at__isnull=True, rejected_at__isnull=True)
+    if still.update(rejected_at=Now()):
+        record(Kind.GOAL_REJECTED, goal, tell=watchers(goal))

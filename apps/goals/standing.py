@@ -1,0 +1,61 @@
+"""How the slices of a goal stand, read from their tasks and merges into the plain values of course.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.goals.course import Following, Part, State
+from apps.goals.lifecycle import MergeStatus
+from apps.goals.models import Goal, Merge, Slice
+from apps.repos import mirror
+from apps.tasks.lifecycle import TaskStatus
+
+REFUSED = (MergeStatus.RED, MergeStatus.CONFLICT)
+
+
+def slices_of(goal: Goal) -> list[Slice]:
+    """Every slice with its task, in order."""
+    return list(Slice.objects.filter(goal=goal).select_related("task").order_by("number"))
+
+
+def parts_of(slices: Sequence[Slice], merges: Sequence[Merge]) -> list[Part]:
+    """How each slice stands. `merges` are all of the goal, the oldest first."""
+    last = {merge.slice_id: merge for merge in merges if merge.slice_id is not None}
+    return [_part(one, last.get(one.pk)) for one in slices]
+
+
+def _part(one: Slice, merge: Merge | None) -> Part:
+    state, why = _state(one, merge)
+    return Part(number=one.number, state=state, after=tuple(one.after), tries=one.tries, why=why)
+
+
+def _state(one: Slice, merge: Merge | None) -> tuple[State, str]:
+    if one.merged_at is not None:
+        return State.MERGED, ""
+    if one.task is None:
+        return State.WAITING, ""
+    if one.task.status in (TaskStatus.DEAD, TaskStatus.CANCELLED):
+        return State.LOST, f"task #{one.task_id} is {one.task.status}. {one.task.last_error}".strip()[:300]
+    if one.task.status != TaskStatus.COMPLETED:
+        return State.RUNNING, ""
+    if merge is None or merge.attempt is None or merge.attempt.task_id != one.task_id:
+        return State.DONE, ""  # the merge before was of an earlier task
+    if merge.status == MergeStatus.PENDING:
+        return State.MERGING, ""
+    if merge.status in REFUSED:
+        return State.SENT_BACK, f"it came back from the merge {one.tries + 1} times. {merge.note}"[:300]
+    return State.DONE, ""
+
+
+def following(goal: Goal, merges: Sequence[Merge]) -> Following:
+    """How the goal's branch stands to the default branch, as both are in the mirror now."""
+    path = goal.repo.mirror
+    head, default = mirror.head(path, goal.branch), mirror.head(path, goal.repo.default_branch)
+    if head is None or default is None or mirror.is_ancestor(path, default, head):
+        return Following.UP_TO_DATE
+    mine = [merge for merge in merges if merge.slice_id is None]
+    if any(merge.status == MergeStatus.PENDING for merge in mine):
+        return Following.MERGING
+    if any(merge.status in REFUSED and (merge.head, merge.onto) == (default, head) for merge in mine):
+        return Following.REFUSED
+    return Following.BEHIND
