@@ -1,6 +1,7 @@
 """Every setting of the hub, read from the environment; each has a default that is safe on one's own machine.
 
-Names in the environment begin with AGENTCOM_, except the two that every host provides: DATABASE_URL and REDIS_URL.
+Names in the environment begin with AGENTCOM_, except those that are in common use: DATABASE_URL, REDIS_URL and
+ANTHROPIC_API_KEY.
 """
 
 from __future__ import annotations
@@ -250,6 +251,18 @@ FOLLOW_UP_ROUNDS = whole(env, "AGENTCOM_FOLLOW_UP_ROUNDS", default=2, least=0, m
 CLAIM = timedelta(seconds=env.float("AGENTCOM_CLAIM_SECONDS", default=900))
 THINKING_BACKOFF = timedelta(seconds=env.float("AGENTCOM_THINKING_BACKOFF_SECONDS", default=30))
 THINKING_TRIES = whole(env, "AGENTCOM_THINKING_TRIES", default=5, least=1, most=100)
+
+# How the hub itself thinks. Who does is chosen by the routing rule "thinking"; this model when it is to be had.
+THINKING_MODEL = env.str("AGENTCOM_THINKING_MODEL", default="")
+# Tokens that a question and its answer may have together. Where agents use the same model give it theirs, 16384 as they
+# come: another context makes Ollama load the model again.
+THINKING_CONTEXT = whole(env, "AGENTCOM_THINKING_CONTEXT", default=8_192, least=2_048, most=1_000_000)
+# A call that has not ended after so long has failed. The cluster's own limit (below 900 s) must leave room for several.
+THINKING_SECONDS = env.float("AGENTCOM_THINKING_SECONDS", default=300)
+# Claude thinks only when the rule names it and the hub's environment has a key.
+THINKING_CLAUDE_MODEL = env.str("AGENTCOM_THINKING_CLAUDE_MODEL", default="claude-haiku-5-5")
+THINKING_CLAUDE_URL = env.str("AGENTCOM_THINKING_CLAUDE_URL", default="https://api.anthropic.com")
+ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
 QUEUE_TTL = timedelta(seconds=env.float("AGENTCOM_QUEUE_TTL_SECONDS", default=0))
 """A task that no agent took for so long is buried; zero, the default, keeps it for ever."""
 

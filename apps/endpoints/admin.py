@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.endpoints import actions, rules
-from apps.endpoints.models import Endpoint, Host, Model, Origin, RoutingRule
+from apps.endpoints.models import THINKING, Endpoint, Host, Model, Origin, RoutingRule
 from apps.events.refused import Invalid, Refused
 
 
@@ -21,6 +21,9 @@ class RoutingRuleAdmin(admin.ModelAdmin[RoutingRule]):
 
     list_display = ["tier", "in_order", "wait_seconds"]
     readonly_fields = ["tier"]
+
+    def get_exclude(self, request: HttpRequest, obj: RoutingRule | None = None) -> list[str]:
+        return ["wait_seconds"] if obj is not None and obj.tier == THINKING else []
 
     @admin.display(description="chain")
     def in_order(self, rule: RoutingRule) -> str:

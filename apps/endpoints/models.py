@@ -13,6 +13,9 @@ from django.db.models.functions import Now
 from apps.endpoints.health import Health
 
 TIERS = ("trivial", "standard", "complex", "unknown")
+THINKING = "thinking"
+"""Stands for what the hub itself asks of models; it is no tier of work."""
+RULES = (*TIERS, THINKING)
 GRADE = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", "Lower-case letters, digits, dots, dashes, underscores.")
 MOST_GRADES = 10
 LONGEST_WAIT = 7 * 24 * 3600
@@ -29,9 +32,12 @@ def check_chain(chain: object) -> None:
 
 
 class RoutingRule(models.Model):
-    """The chain of one tier: a task begins with its first grade, and moves on when that failed or is not to be had."""
+    """The chain of one tier: a task begins with its first grade, and moves on when that failed or is not to be had.
 
-    tier = models.CharField(max_length=10, unique=True, choices=[(tier, tier) for tier in TIERS])
+    What the hub itself thinks, under `thinking`, goes to the first grade that is to be had, and waits for none.
+    """
+
+    tier = models.CharField(max_length=10, unique=True, choices=[(tier, tier) for tier in RULES])
     chain = models.JSONField(
         validators=[check_chain], help_text='Grades of models in the order to try, such as ["local", "claude"].'
     )
@@ -44,11 +50,13 @@ class RoutingRule(models.Model):
     class Meta:
         ordering: ClassVar[list[str]] = ["id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(tier__in=TIERS), name="routing_tier_is_known"),
+            models.CheckConstraint(condition=models.Q(tier__in=RULES), name="routing_tier_is_known"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.tier} tasks"  # nothing of the chain: a form shows its row while the chain is refused
+        return (
+            "the hub's own thinking" if self.tier == THINKING else f"{self.tier} tasks"
+        )  # nothing of the chain: a form shows its row while the chain is refused
 
 
 class Host(models.Model):

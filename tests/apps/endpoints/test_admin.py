@@ -90,7 +90,7 @@ def test_rules_are_neither_added_nor_taken_away_nor_moved_to_another_tier(operat
     assert 403 == operator.get(reverse("admin:endpoints_routingrule_add")).status_code
     delete = reverse("admin:endpoints_routingrule_delete", args=[trivial.pk])
     assert 403 == operator.post(delete, {"post": "yes"}).status_code
-    assert 4 == RoutingRule.objects.count()
+    assert 5 == RoutingRule.objects.count()
 
 
 def test_the_list_shows_each_chain_in_its_order(operator: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ValidationError
 
-from apps.endpoints.models import LONGEST_WAIT, MOST_GRADES, TIERS, RoutingRule, check_chain
+from apps.endpoints.models import LONGEST_WAIT, MOST_GRADES, THINKING, TIERS, RoutingRule, check_chain
 from apps.endpoints.rules import change, every_rule, rule_of
 from apps.events.models import Event
 from apps.tasks.complexity import Tier
@@ -53,6 +53,15 @@ def test_an_emptied_table_keeps_no_task_out() -> None:
 
     assert (["local", "claude"], 120) == (rule_of("trivial").chain, rule_of("complex").wait_seconds)
     assert {"trivial", "standard", "complex", "unknown"} == set(every_rule())
+
+
+def test_the_hub_itself_thinks_at_no_cost_until_an_operator_says_otherwise() -> None:
+    assert ["local"] == rule_of(THINKING).chain
+    change(THINKING, ["local", "claude"], 120, by="ann")
+
+    assert ["local", "claude"] == rule_of(THINKING).chain
+    RoutingRule.objects.all().delete()
+    assert ["local"] == rule_of(THINKING).chain
 
 
 def test_a_change_is_obeyed_by_the_next_task_and_remembered_with_who_made_it() -> None:
