@@ -85,12 +85,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _one_line(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
 def _tier(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) and value.strip().lower() in TIERS else ""
 
 
 _STORABLE = AfterValidator(storable)
-_Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), _STORABLE]
+_Title = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(_one_line), _STORABLE]
 _Description = Annotated[str, StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True), _STORABLE]
 _Criterion = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True), _STORABLE]
 _Target = Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True), _STORABLE]
@@ -238,7 +242,7 @@ def _kind(error: ValidationError) -> str:
 
 def _slice(number: int, given: _Slice) -> PlannedSlice:
     return PlannedSlice(
-        title=" ".join(given.title.split()),
+        title=given.title,
         description=given.description,
         success_criteria=tuple(given.success_criteria),
         checks=tuple(_check(number, at, check) for at, check in enumerate(given.checks, start=1)),

@@ -75,14 +75,20 @@ def terms(words: str) -> tuple[str, ...]:
     counted: Counter[str] = Counter()
     made: set[str] = set()
     for found in _WORD.finditer(words[:_LOOKED_AT]):
-        word = found[0]
-        term = word.lower()
-        if _LOOKS_MADE.search(word) and not term.replace(".", "").isdigit():
-            made.add(term)
-        if 3 <= len(term) <= 60 and term not in _STOP:
-            counted[term] += 1
+        if _LOOKS_MADE.search(found[0]):
+            made.add(found[0].lower())
+            counted[found[0].lower()] += 1
+            counted.update(_root(part.lower()) for part in _PARTS.findall(found[0]))
+        else:
+            counted[_root(found[0].lower())] += 1
+    counted = Counter({term: n for term, n in counted.items() if 3 <= len(term) <= 60 and term not in _STOP})
     ordered = sorted(counted, key=lambda term: (term not in made, -counted[term]))
     return tuple(ordered[:MOST_TERMS])
+
+
+def _root(word: str) -> str:
+    """The word without the s of a plural, which is in the other form as well."""
+    return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def is_text(path: str) -> bool:
@@ -134,15 +140,21 @@ def _closeness(path: str, close: Sequence[str], weights: Mapping[str, float]) ->
     return total
 
 
-def by_content(counts: Mapping[str, Mapping[str, int]], files: int) -> dict[str, float]:
+def counts(text: str, wanted: Sequence[str]) -> dict[str, int]:
+    """How often each of the terms is in the text, in whatever case; those that are not are left out."""
+    folded = text.lower()
+    return {term: count for term in wanted if (count := folded.count(term))}
+
+
+def by_content(found_in: Mapping[str, Mapping[str, int]], files: int) -> dict[str, float]:
     """How much each of `files` files that were looked through has to do with the terms found in it.
 
     A term that is in every file tells nothing.
     """
-    spread = Counter(term for found in counts.values() for term in found)
+    spread = Counter(term for found in found_in.values() for term in found)
     return {
         path: sum(min(3.0, 1 + log(count)) * log((files + 1) / spread[term]) for term, count in found.items())
-        for path, found in counts.items()
+        for path, found in found_in.items()
     }
 
 

@@ -149,10 +149,10 @@ def test_a_check_is_cited_by_its_type_and_target():
     ],
 )
 def test_hostile_verdicts_cost_no_more_than_their_length(text):
-    began = time.perf_counter()
+    began = time.process_time()
     outcome(text)
 
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 _places = some.sampled_from([*sorted(EVIDENCE.citable), "", "nowhere.py", "src/words.py:3", "src/words.py, .gitignore"])

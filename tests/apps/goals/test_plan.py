@@ -108,6 +108,7 @@ def test_what_is_not_one_object_is_a_fault(text, says):
         (answer("do it"), "schema", "slice 1"),
         ('{"slices": "do it"}', "schema", "slices"),
         (answer(a_slice(title="")), "schema", "slice 1, title"),
+        (answer(a_slice(title="\x1f")), "schema", "slice 1, title"),
         (answer(a_slice(), a_slice(title="x" * 201)), "schema", "slice 2, title: String should have at most 200"),
         (answer(a_slice(description="x" * 10_001)), "schema", "10000"),
         (answer(a_slice(success_criteria=[])), "schema", "success_criteria"),
@@ -313,10 +314,10 @@ def test_a_plan_survives_being_written_down():
     ],
 )
 def test_hostile_text_costs_no_more_than_its_length(text):
-    began = time.perf_counter()
+    began = time.process_time()
     outcome(text)
 
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------

@@ -143,11 +143,11 @@ def test_what_did_not_fit_is_said():
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("budget", [LEAST_BUDGET, BUDGET, 30_000])
 def test_hostile_text_neither_bursts_a_prompt_nor_takes_long(name, budget):
-    began = time.perf_counter()
+    began = time.process_time()
     made = every_prompt(*full_of(TEXTS[name]), TEXTS[name], budget)
 
     assert all(asked.tokens <= budget for asked in made)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", TEXTS)
