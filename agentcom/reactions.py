@@ -31,7 +31,7 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.ENDPOINT_CHANGED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_DRAINED: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.ENDPOINT_RESUMED: (Reaction("apps.tasks.jobs.rematch"),),
-    Kind.ENDPOINT_UP: (Reaction("apps.tasks.jobs.rematch"),),
-    Kind.ENDPOINT_DOWN: (Reaction("apps.tasks.jobs.rematch"),),
+    Kind.ENDPOINT_UP: (Reaction("apps.tasks.jobs.reroute"),),
+    Kind.ENDPOINT_DOWN: (Reaction("apps.tasks.jobs.reroute"),),
     Kind.REPO_SYNCED: (Reaction("apps.forge.jobs.base_moved"),),
 }

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     TASK_STRANDED = "task.stranded", "A prerequisite was buried or cancelled; a person has to decide."
     TASK_UNSTRANDED = "task.unstranded", "The prerequisite is back on its way."
     TASK_SALVAGED = "task.salvaged", "What an ended attempt left in its work tree was saved on a ref."
-    TASK_REROUTED = "task.rerouted", "Models of the next grade may have the task; why is in the event."
+    TASK_REROUTED = "task.rerouted", "Models of other grades may have the task; why is in the event."
 
     AGENT_ENROLLED = "agent.enrolled", "A machine joined with an enrolment code."
     AGENT_JOINED = "agent.joined", "The agent's sidecar connected."

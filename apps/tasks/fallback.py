@@ -1,11 +1,14 @@
 """Along the chain of a tier: to the next grade of model when one was not able to, or is not to be had for too long.
 
 A fault of an endpoint or a rate limit moves nothing by itself: the task waits, and waiting in vain widens its choice.
+Only when an endpoint is down, and nobody else offers the grade, tasks pass it by at once, and get their own grades back
+as soon as somebody offers them again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +16,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from apps.endpoints.models import RoutingRule
+from apps.agents.models import Agent
+from apps.endpoints.health import Health
+from apps.endpoints.models import Endpoint, Model, Origin, RoutingRule
 from apps.endpoints.rules import every_rule, rule_of
 from apps.events.kinds import Kind
 from apps.events.log import record
@@ -23,9 +28,9 @@ from apps.ledger.pauses import Paused
 from apps.ledger.pricing import Unpriced
 from apps.tasks import queue, roster
 from apps.tasks.lifecycle import Outcome, TaskStatus
-from apps.tasks.matching import misfit
+from apps.tasks.matching import Worker, misfit
 from apps.tasks.models import Attempt, Demand, Task
-from apps.tasks.routing import MODEL, escalated, widened
+from apps.tasks.routing import MODEL, bypassing, escalated, widened
 
 UNABLE = (Outcome.FAILED, Outcome.UNVERIFIED)
 AT_ONCE = 200
@@ -41,9 +46,10 @@ def after_failure(task: Task, attempt: int, outcome: Outcome) -> dict[str, Any]:
     following = escalated(grade, rule_of(task.tier).chain)
     if following is None:
         return {}
-    task.grades = list(following)  # the demand it joins in the same statement goes by this
+    # the demand it joins in the same statement goes by these; there is no way back from a failure
+    task.grades, task.grades_before = list(following), []
     _remember(task, f"{grade} was not able to do it")
-    return {"grades": task.grades}
+    return {"grades": task.grades, "grades_before": []}
 
 
 @transaction.atomic
@@ -54,8 +60,11 @@ def unaffordable(task: int, generation: int, grade: str, refused: Exhausted | Pa
     following = escalated(grade, rule_of(found.tier).chain)
     changes: dict[str, Any] = {"last_error": why, "demand": None, "not_before": Now() + PAUSE}
     if following:
+        if grade in found.grades_before:  # with its own grade back, it would only be refused again
+            found.grades_before = []
         found.grades = list(following)
-        changes = {"last_error": why, "grades": found.grades, "demand_id": queue.demand_of(found)}
+        changes = {"last_error": why, "grades": found.grades, "grades_before": found.grades_before}
+        changes["demand_id"] = queue.demand_of(found)
     still = Task.objects.filter(pk=task, generation=generation, status=TaskStatus.QUEUED, demand__isnull=False)
     if still.update(**changes) and following:
         _remember(found, why)
@@ -68,15 +77,78 @@ def widen() -> int:
 
     What it asks the database grows with the demands, and with what moves, not with what waits.
     """
-    waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
-    demands = list(Demand.objects.filter(waiting, executor=MODEL).order_by("pk"))
+    demands = _waiting()
     workers = roster.connected_workers() if demands else []
-    in_vain = [demand for demand in demands if all(misfit(roster.need_of(demand), worker) for worker in workers)]
+    in_vain = [demand for demand in demands if not _is_served(demand, workers)]
     _keep_time(in_vain)
     rules = every_rule() if in_vain else {}
     return sum(
         _widen(task, rules[task.tier].chain) for demand in in_vain for task in _over_time(demand, rules.values())
     )
+
+
+def bypass() -> int:
+    """Let what waits for a grade whose endpoint is down have the next grade that can be had; the number of tasks.
+
+    Only when nobody who is there offers the grade, and at once. Each remembers the grades that it had, for `restore`.
+    """
+    lost = _lost()
+    demands = [demand for demand in _waiting() if lost.intersection(demand.grades)] if lost else []
+    workers = roster.connected_workers() if demands else []
+    in_vain = [demand for demand in demands if not _is_served(demand, workers)]
+    rules = every_rule() if in_vain else {}
+    return sum(
+        _bypass(task, grades)
+        for demand in in_vain
+        for rule in rules.values()
+        if (grades := _around(demand, rule, workers))
+        for task in Task.objects.filter(demand=demand, tier=rule.tier).order_by("rank", "id")[:AT_ONCE]
+    )
+
+
+def restore() -> int:
+    """Give tasks that still wait their own grades back, now that somebody offers one of them; the number of tasks."""
+    demands = [demand for demand in _waiting() if demand.own]
+    workers = roster.connected_workers() if demands else []
+    back = [demand for demand in demands if _is_served(demand, workers, demand.own)]
+    return sum(
+        _restore(task)
+        for demand in back
+        for task in Task.objects.filter(demand=demand).order_by("rank", "id")[:AT_ONCE]
+    )
+
+
+def _waiting() -> list[Demand]:
+    """The demands for models in which something waits."""
+    waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
+    return list(Demand.objects.filter(waiting, executor=MODEL).order_by("pk"))
+
+
+def _is_served(demand: Demand, workers: Sequence[Worker], grades: Sequence[str] | None = None) -> bool:
+    """Whether somebody who is there, busy or not, can do what waits there, or could if it had these `grades`."""
+    need = roster.need_of(demand)
+    if grades is not None:
+        need = replace(need, grades=tuple(grades))
+    return any(not misfit(need, worker) for worker in workers)
+
+
+def _around(demand: Demand, rule: RoutingRule, workers: Sequence[Worker]) -> tuple[str, ...] | None:
+    return bypassing(demand.grades, rule.chain, lambda grades: _is_served(demand, workers, grades))
+
+
+def _lost() -> set[str]:
+    """The grades of models that agents who are there would have, were their endpoints not down.
+
+    What only machines had that are gone themselves is not among them: they may be back in a moment.
+    """
+    down = Endpoint.objects.filter(health=Health.DOWN, draining=False)
+    if not down.exists():
+        return set()
+    ours = Model.objects.filter(endpoint__in=down.ours(), wanted=True, installed=True)
+    there = Agent.objects.available()
+    told = Q(endpoint__told_by__in=there.values("name")) | Q(endpoint__host__in=there.values("host"))
+    theirs = Model.objects.filter(told, endpoint__in=down.filter(origin=Origin.AGENT), installed=True)
+    return {*ours.values_list("endpoint__grade", flat=True), *theirs.values_list("grade", flat=True)} - {""}
 
 
 def _keep_time(in_vain: Iterable[Demand]) -> None:
@@ -100,15 +172,34 @@ def _over_time(demand: Demand, rules: Iterable[RoutingRule]) -> Iterable[Task]:
     return Task.objects.filter(over, demand=demand).order_by("rank", "id")[:AT_ONCE]
 
 
-@transaction.atomic
 def _widen(task: Task, chain: Sequence[str]) -> int:
     """1 when it moved on, 0 when it had been taken or somebody else was faster."""
     before = task.grades
-    task.grades = list(widened(before, chain) or before)
+    why = f"no machine offers {' or '.join(before)}" if before else "it had no grade yet"
+    return _move(task, widened(before, chain) or before, own=task.grades_before, why=why)
+
+
+def _bypass(task: Task, grades: Sequence[str]) -> int:
+    """The same. One that passes by a second time still remembers what it had at first."""
+    own = task.grades_before or task.grades
+    return _move(task, grades, own=own, why=f"an endpoint is down, and nobody else offers {' or '.join(task.grades)}")
+
+
+def _restore(task: Task) -> int:
+    """The same, for the way back."""
+    own = task.grades_before
+    return _move(task, own, own=(), why=f"{' or '.join(own)} can be had again")
+
+
+@transaction.atomic
+def _move(task: Task, grades: Sequence[str], *, own: Sequence[str], why: str) -> int:
+    """Only while it stands where it was found: an assignment, or another mover, may have come first."""
+    task.grades, task.grades_before = list(grades), list(own)
     still = Task.objects.filter(pk=task.pk, status=TaskStatus.QUEUED, demand=task.demand_id)
-    if not still.update(grades=task.grades, demand_id=queue.demand_of(task)):
+    there = queue.demand_of(task)
+    if not still.update(grades=task.grades, grades_before=task.grades_before, demand_id=there):
         return 0
-    _remember(task, f"no machine offers {' or '.join(before)}" if before else "it had no grade yet")
+    _remember(task, why)
     return 1
 
 

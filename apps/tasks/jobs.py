@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
-from apps.tasks import spending
+from apps.tasks import fallback, spending
 from apps.tasks.matchmaking import match
 from apps.tasks.models import ProgressBatch
 from apps.tasks.sweep import sweep_deeply
@@ -20,6 +20,13 @@ def tidy() -> None:
 
 def rematch(_endpoint: int) -> None:
     """An endpoint came, went, or takes work again: see who can do what waits."""
+    match()
+
+
+def reroute(_endpoint: int) -> None:
+    """An endpoint went or came back: let what waits pass it by, or have its own grades again; then match."""
+    fallback.restore()
+    fallback.bypass()
     match()
 
 

@@ -36,6 +36,8 @@ class Demand(models.Model):
     key = models.CharField(max_length=64, unique=True)
     executor = models.CharField(max_length=64)
     grades = models.JSONField(default=list)
+    own = models.JSONField(default=list)
+    """The grades that tasks get back as soon as one of these can be had; empty where the grades are their own."""
     capabilities = models.JSONField(default=list)
     repo = models.ForeignKey(Repo, null=True, on_delete=models.CASCADE, related_name="+")
     target = models.ForeignKey(Agent, null=True, on_delete=models.CASCADE, related_name="+")
@@ -85,6 +87,8 @@ class Task(models.Model):
     avoid = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     executor = models.CharField(max_length=64)
     grades = models.JSONField(default=list, blank=True)
+    grades_before = models.JSONField(default=list, blank=True)
+    """Its own grades, while an endpoint is down and it may have others; empty otherwise."""
     tier = models.CharField(max_length=10, default="unknown")
     complexity = models.JSONField(default=dict, blank=True)
 

@@ -34,6 +34,8 @@ def demand_of(task: Task) -> int:
         "target_id": task.target_id,
         "avoid_id": task.avoid_id,
     }
+    if task.grades_before:  # only then, so that all other demands keep the key that they have
+        facts["own"] = list(task.grades_before)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     known = _KNOWN.rows(key=key)
     return int(known[0][0]) if known else Demand.objects.get_or_create(key=key, defaults=facts)[0].pk

@@ -6,7 +6,7 @@ and kept with the attempt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MODEL = "model"
@@ -41,6 +41,21 @@ def widened(grades: Sequence[str], chain: Sequence[str]) -> tuple[str, ...] | No
     """
     following = _after(grades, chain) or next((grade for grade in chain if grade not in grades), None)
     return (*grades, following) if following else None
+
+
+def bypassing(
+    grades: Sequence[str], chain: Sequence[str], can_be_had: Callable[[tuple[str, ...]], bool]
+) -> tuple[str, ...] | None:
+    """With as many of the grades behind `grades` as it takes until one can be had; None when none of them can.
+
+    Never with one that stands before them: it may have been passed over because it was not able to.
+    """
+    wider = tuple(grades)
+    while following := _after(wider, chain):
+        wider = (*wider, following)
+        if can_be_had(wider):
+            return wider
+    return None
 
 
 def escalated(grade: str, chain: Sequence[str]) -> tuple[str, ...] | None:

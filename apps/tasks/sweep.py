@@ -31,6 +31,8 @@ class Swept:
     reclaimed: int = 0
     expired: int = 0
     rested: int = 0
+    restored: int = 0
+    bypassed: int = 0
     widened: int = 0
     released: int = 0
     matched: int = 0
@@ -40,7 +42,7 @@ class Swept:
 
 
 def sweep(*, door_open: bool = True) -> Swept:
-    """Take back what lapsed, bury what is overdue, line up what has rested, widen what waits in vain, and match.
+    """Take back what lapsed, bury what is overdue, line up what has rested, reroute what waits, and match.
 
     Nothing is taken back while the door is shut: agents that could not reach the hub are not silent.
     """
@@ -48,6 +50,8 @@ def sweep(*, door_open: bool = True) -> Swept:
         reclaimed=_reclaim_lapsed() if door_open else 0,
         expired=_expire_overdue(),
         rested=_line_up_rested(),
+        restored=fallback.restore(),
+        bypassed=fallback.bypass(),
         widened=fallback.widen(),
     )
     done.matched = match()
