@@ -100,6 +100,8 @@ def _grantable(name: str) -> str:
 
 
 Argument = Annotated[str, AfterValidator(_plain)]
+Address = Annotated[str, StringConstraints(max_length=200), AfterValidator(_address)]
+RestartCommand = Annotated[list[Argument], Field(min_length=1, max_length=200), AfterValidator(_program)]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_grantable)]
 OFFERS = 50
 """So many models and commands together fit into what the hub is told of an agent."""
@@ -135,6 +137,8 @@ class Config(Settings):
     """The settings of one agent. `sandbox` "off" is the operator's word that tasks may do what this user may do.
 
     `hub_endpoints` is whether models are also asked at addresses that the hub tells of; false: only those in `models`.
+    `restarts` names, for the address of an endpoint, the command that restarts it, a list of words; run without a shell
+    when an operator asks for it on the hub.
     """
 
     hub: Annotated[str, AfterValidator(_address)]
@@ -148,6 +152,7 @@ class Config(Settings):
     models: list[Thinker] = Field(default_factory=list, max_length=OFFERS)
     hub_endpoints: bool = True
     commands: list[AgentCommand] = Field(default_factory=list, max_length=20)
+    restarts: dict[Address, RestartCommand] = Field(default_factory=dict, max_length=50, repr=False)
 
     @model_validator(mode="after")
     def _offers_can_be_told_apart(self) -> Config:

@@ -30,6 +30,7 @@ from sidecar.machine import clock, host
 from sidecar.minds import Minds
 from sidecar.offering import Offering
 from sidecar.report import fit
+from sidecar.restarts import Restarts
 from sidecar.sandbox import Level, Policy, detect
 from sidecar.sandbox.processes import send, waiting_for_nobody
 from sidecar.session import Session
@@ -37,6 +38,8 @@ from sidecar.trialbook import TrialBook
 from sidecar.wire import VERSION
 from sidecar.wire.messages import (
     CallsSettled,
+    EndpointRestart,
+    EndpointRestarted,
     EndpointsKnown,
     Frame,
     Hello,
@@ -95,6 +98,7 @@ class Daemon:
         )
         trials = TrialBook(root) if config.hub_endpoints else None
         self._offering = Offering(found, [minds.command_offer(one) for one in commands], trials)
+        self._restarts = Restarts(config.restarts)
         self._running: Running | None = None
         self._leaving = asyncio.Event()
         self._restarting = False
@@ -154,6 +158,7 @@ class Daemon:
                 group.create_task(self._tick(), name="clock"),
                 group.create_task(self._offering.watch(self._offered), name="models"),
                 group.create_task(self._measure(), name="load"),
+                group.create_task(self._restarts.live(self._restarted), name="restarts"),
             ]
             salvaging = group.create_task(self._salvage(), name="salvage")
             await self._leaving.wait()
@@ -170,6 +175,12 @@ class Daemon:
 
     def _offered(self, models: list[ModelOffer], endpoints: list[EndpointState]) -> None:
         self._do(self._session.offered(models, endpoints))
+
+    def _restarted(self, frame: EndpointRestarted) -> None:
+        """Lost when nobody listens: the hub asks again, and hears the same."""
+        self._offering.look_soon()
+        if self._session.welcomed:
+            self._link.send(frame)
 
     async def _measure(self) -> None:
         """How busy this machine is, over and over: the hub chooses between machines by it."""
@@ -250,6 +261,8 @@ class Daemon:
             logger.debug("heard", type=kind)
         if isinstance(frame, EndpointsKnown):
             self._offering.know(frame.endpoints)
+        if isinstance(frame, EndpointRestart):
+            self._restarts.ask(frame)
         if isinstance(frame, CallsSettled):
             self._book.settled(frame.attempt, frame.calls)
         self._do(self._session.receive(frame, clock()))
@@ -341,6 +354,7 @@ class Daemon:
             endpoints=self._offering.states(),
             sandbox=Sandbox(level=self._level.name, detail=self._walls[:500], enforced=enforced),
             host=host(),
+            restarts=self._restarts.addresses,
         )
 
     def _refusal(self, assign: TaskAssign) -> Error | None:

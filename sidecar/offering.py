@@ -166,6 +166,10 @@ class Offering:
                 server.suspect = True
                 self._woken.set()
 
+    def look_soon(self) -> None:
+        """Something has changed here: do not wait for the next turn."""
+        self._woken.set()
+
     async def watch(self, changed: Callable[[list[ModelOffer], list[EndpointState]], None]) -> None:
         """Look for ever; tell whenever what can be had, or where, is not what it was."""
         try:

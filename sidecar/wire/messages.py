@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from sidecar.wire.nouns import (
     Allowance,
@@ -39,6 +39,7 @@ from sidecar.wire.nouns import (
     Text100,
     Text200,
     Text500,
+    Text4000,
     Verdict,
     Word,
 )
@@ -62,7 +63,7 @@ class Hello(Frame):
     """First frame of every connection: who I am, what I can do, what I hold and what I have not delivered yet.
 
     `process` is drawn anew by each start of the program, so that a restart can be told from a reconnection; empty when
-    the program does not tell its processes apart.
+    the program does not tell its processes apart. `restarts` are addresses of endpoints that I can restart.
     """
 
     type: Literal["hello"] = "hello"
@@ -75,6 +76,7 @@ class Hello(Frame):
     endpoints: list[EndpointState] = Field(default_factory=list, max_length=50)
     sandbox: Sandbox = Sandbox(level="none")
     host: Host = Host()
+    restarts: list[Text200] = Field(default_factory=list, max_length=50)
     holding: list[Holding] = Field(default_factory=list, max_length=100)
     undelivered: list[Holding] = Field(default_factory=list, max_length=1_000)
 
@@ -99,6 +101,16 @@ class HostMeasured(Frame):
 
     type: Literal["host.measured"] = "host.measured"
     load: Load
+
+
+class EndpointRestarted(Frame):
+    """What came of `endpoint.restart`: `ok` when the command ended well, and the end of what it printed."""
+
+    type: Literal["endpoint.restarted"] = "endpoint.restarted"
+    restart: Id
+    ok: bool
+    message: Text4000 = ""
+    seconds: float = Field(default=0.0, ge=0, le=3_600, allow_inf_nan=False)
 
 
 class TaskAccepted(AboutAttempt):
@@ -164,6 +176,7 @@ FromSidecar = Annotated[
     | Heartbeat
     | ModelsOffered
     | HostMeasured
+    | EndpointRestarted
     | TaskAccepted
     | TaskProgress
     | ModelCalls
@@ -204,6 +217,17 @@ class EndpointsKnown(Frame):
 
     type: Literal["endpoints.known"] = "endpoints.known"
     endpoints: list[KnownEndpoint] = Field(default_factory=list, max_length=50)
+
+
+class EndpointRestart(Frame):
+    """Run your own command that restarts the endpoint at `url`, one of the `restarts` of your hello; nothing else.
+
+    The same `restart` may be asked for twice: run it once, and answer again.
+    """
+
+    type: Literal["endpoint.restart"] = "endpoint.restart"
+    restart: Id
+    url: Annotated[Text200, StringConstraints(min_length=1)]
 
 
 class TaskAssign(AboutAttempt):
@@ -303,6 +327,7 @@ class ErrorFrame(Frame):
 FromHub = Annotated[
     Welcome
     | EndpointsKnown
+    | EndpointRestart
     | TaskAssign
     | TaskCancel
     | TaskDrop
