@@ -23,10 +23,30 @@ class Reaction:
 
 
 REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
-    Kind.TASK_COMPLETED: (Reaction("apps.forge.jobs.take_result", needs="repo"),),
-    Kind.TASK_BURIED: (Reaction("apps.forge.jobs.take_failure", needs="forge"),),
-    Kind.TASK_CANCELLED: (Reaction("apps.forge.jobs.take_failure", needs="forge"),),
-    Kind.PULL_MERGED: (Reaction("apps.forge.jobs.verify_again"),),
+    Kind.TASK_COMPLETED: (
+        Reaction("apps.forge.jobs.take_result", needs="repo"),
+        Reaction("apps.goals.jobs.task_changed", needs="goal"),
+    ),
+    Kind.TASK_BURIED: (
+        Reaction("apps.forge.jobs.take_failure", needs="forge"),
+        Reaction("apps.goals.jobs.task_changed", needs="goal"),
+    ),
+    Kind.TASK_CANCELLED: (
+        Reaction("apps.forge.jobs.take_failure", needs="forge"),
+        Reaction("apps.goals.jobs.task_changed", needs="goal"),
+    ),
+    Kind.TASK_REVIVED: (Reaction("apps.goals.jobs.task_changed", needs="goal"),),
+    Kind.PULL_MERGED: (Reaction("apps.forge.jobs.verify_again"), Reaction("apps.goals.jobs.pull_ended", needs="goal")),
+    Kind.PULL_CLOSED: (Reaction("apps.goals.jobs.pull_ended", needs="goal"),),
+    Kind.PULL_OPENED: (Reaction("apps.forge.jobs.refresh", needs="goal"),),
+    Kind.GOAL_BEGUN: (Reaction("apps.goals.jobs.decompose", cluster="thinking"),),
+    Kind.GOAL_PLANNED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_APPROVED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_RESUMED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_CONTINUED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_MERGED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_UNMERGED: (Reaction("apps.goals.jobs.advance"),),
+    Kind.GOAL_JUDGING: (Reaction("apps.goals.jobs.judge", cluster="thinking"),),
     Kind.ENDPOINT_ADDED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_CHANGED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_DRAINED: (Reaction("apps.tasks.jobs.rematch"),),

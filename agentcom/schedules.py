@@ -21,6 +21,7 @@ SCHEDULES = (
     Every("apps.repos.jobs.sync_all", minutes=5),
     Every("apps.ledger.jobs.reap", minutes=5),
     Every("apps.ledger.jobs.watch_pace", minutes=1),
+    Every("apps.goals.jobs.sweep", minutes=1),
     Every("apps.forge.jobs.refresh_all", minutes=10),
     Every("apps.ops.jobs.prune", minutes=60),
     Every("apps.tasks.jobs.prune", minutes=24 * 60),

@@ -1,0 +1,179 @@
+"""Whether a goal is reached: a model goes through its criteria with the real difference before it.
+
+What is missing becomes slices of its own, a few times; then, or when nothing usable is said, a person has to look. What
+is reached becomes one pull request, in the commit that ends the goal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.endpoints import completion
+from apps.events.kinds import Kind
+from apps.events.log import transition
+from apps.forge import opening
+from apps.forge.opening import Whole
+from apps.goals import claims, evidence, judging, merging, progress, prompts
+from apps.goals.actions import watchers
+from apps.goals.answers import Fault
+from apps.goals.claims import Claim
+from apps.goals.course import Following
+from apps.goals.judging import Verdict
+from apps.goals.lifecycle import GoalStatus, MergeStatus
+from apps.goals.models import Goal, Slice
+from apps.goals.planning import aim_of, budget, keep, question
+from apps.goals.standing import following
+from apps.repos import mirror
+
+PURPOSE = "judge"
+MOST_FOLLOWED = 5
+"""How often a goal's branch follows the default branch; where that never rests, the pull request does the rest."""
+
+
+def judge(goal: int) -> None:
+    """Judge a goal whose work is all merged, unless somebody does already. Twice is once."""
+    claim = claims.take(goal, GoalStatus.VERIFYING)
+    if claim is None:
+        return
+    with claims.answering(claim):
+        if _is_behind(claim.goal):
+            _follow_first(claim)
+            return
+        head = mirror.head(claim.goal.repo.mirror, claim.goal.branch) or ""
+        verdict = _known(claim.goal, head) or _ask(claim, head)
+        if verdict.passed:
+            _complete(claim)
+        else:
+            _continue(claim, verdict)
+
+
+def _is_behind(goal: Goal) -> bool:
+    followed = goal.merges.filter(slice__isnull=True, status=MergeStatus.LANDED).count()
+    return followed < MOST_FOLLOWED and following(goal, list(goal.merges.all())) is not Following.UP_TO_DATE
+
+
+@transaction.atomic
+def _follow_first(claim: Claim) -> None:
+    goal = claim.held()
+    changes = {"claim_until": None}
+    why = f"{goal.repo.default_branch} has moved."
+    transition(goal, GoalStatus.EXECUTING, Kind.GOAL_CONTINUED, set=changes, tell=watchers(goal), reason=why)
+
+
+def _known(goal: Goal, head: str) -> Verdict | None:
+    """The verdict on exactly this head, when it was found before and only the pull request was still to be made."""
+    said = goal.judgement
+    if said.get("head") != head or said.get("verdict") != "pass":
+        return None
+    return Verdict(passed=True, reason=str(said.get("reason", "")))
+
+
+def _ask(claim: Claim, head: str) -> Verdict:
+    """What the model found. Raises Fault, which is as good as no answer, after telling it once what was wrong."""
+    aim, shown = aim_of(claim.goal), evidence.of(claim.goal, head)
+    asked = prompts.judge(aim, shown, budget_tokens=budget())
+    answer = completion.ask(question(claim, PURPOSE, 1, asked, judging.SCHEMA))
+    try:
+        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable)
+    except Fault as fault:
+        keep(claim, answer.text, fault)
+        asked = prompts.rejudge(aim, shown, answer.text, fault, budget_tokens=budget())
+        answer = completion.ask(question(claim, PURPOSE, 2, asked, judging.SCHEMA))
+        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable)
+    _remember(claim, verdict, aim.criteria, answer.model, head)
+    return verdict
+
+
+@transaction.atomic
+def _remember(claim: Claim, verdict: Verdict, criteria: Sequence[str], model: str, head: str) -> None:
+    goal = claim.held()
+    judgement = {
+        "verdict": "pass" if verdict.passed else "fail",
+        "reason": verdict.reason,
+        "criteria": [
+            {"criterion": text, "met": met, "where": where}
+            for text, (met, where) in zip(criteria, verdict.criteria, strict=True)
+        ],
+        "gaps": [{"description": gap.description, "severity": gap.severity} for gap in verdict.gaps],
+        "model": model,
+        "head": head,
+        "round": goal.rounds,
+    }
+    Goal.objects.filter(pk=goal.pk).update(judgement=judgement)
+
+
+# --- missing ----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def _continue(claim: Claim, verdict: Verdict) -> None:
+    goal = claim.held()
+    if goal.rounds >= settings.FOLLOW_UP_ROUNDS:
+        missing = "; ".join(gap.description for gap in verdict.gaps)
+        progress.want_review(goal, f"Still missing after {goal.rounds} more rounds: {missing}")
+        return
+    goal.rounds += 1
+    progress.add_slices(goal, [_slice(goal, gap) for gap in verdict.gaps])
+    changes = {"rounds": goal.rounds, "tries": 0, "claim_until": None, "not_before": None}
+    transition(
+        goal, GoalStatus.EXECUTING, Kind.GOAL_CONTINUED, set=changes, tell=watchers(goal), round=goal.rounds,
+        gaps=len(verdict.gaps), reason=verdict.reason[:1_000],
+    )  # fmt: skip
+
+
+def _slice(goal: Goal, gap: judging.Gap) -> Mapping[str, Any]:
+    """What is missing, as work; what has held so far has to hold after it."""
+    held = merging.together([one.checks for one in goal.slices.all()])
+    return {
+        "title": gap.description.splitlines()[0][:200],
+        "description": f"This is still missing: {gap.description}",
+        "success_criteria": [gap.description],
+        "checks": [] if goal.checks else list(held),
+        "after": [],
+    }
+
+
+# --- reached ----------------------------------------------------------------------------------------------------------
+
+
+def _complete(claim: Claim) -> None:
+    """The one pull request, and the end of the goal, in one commit."""
+    goal = claim.goal
+    whole = whole_of(goal)
+    there = opening.of_goal(whole)
+    made = opening.prepare_whole(whole) if there is None else None
+    with transaction.atomic():
+        now = claim.held()
+        if made is not None:
+            there = opening.open_whole(*made)
+        assert there is not None
+        ended = {"finished_at": Now(), "pull": there, "claim_until": None, "hold": "", "tries": 0, "not_before": None}
+        tell = [*watchers(now), "needs-you"]
+        transition(now, GoalStatus.COMPLETE, Kind.GOAL_COMPLETED, set=ended, tell=tell, pull=there.pk)
+
+
+def whole_of(goal: Goal) -> Whole:
+    """What the goal came to, as its pull request takes it."""
+    merges = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False).order_by("-pk")
+    last = merges.select_related("attempt__task", "attempt__agent").first()
+    attempt = last.attempt if last is not None else None
+    if attempt is None:
+        raise claims.Unusable("Nothing was merged, so there is nothing to review.")
+    slices = list(Slice.objects.filter(goal=goal))
+    hints = {hint["path"]: hint for one in slices for hint in one.file_hints}
+    return Whole(
+        goal=goal.pk,
+        repo=goal.repo,
+        attempt=attempt,
+        title=goal.title,
+        description=goal.description,
+        success_criteria=goal.success_criteria,
+        checks=merging.together([goal.checks, *(one.checks for one in slices)]),
+        file_hints=[*goal.file_hints, *hints.values()],
+        branch=goal.branch,
+    )

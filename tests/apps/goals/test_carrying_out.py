@@ -1,0 +1,231 @@
+"""A goal from its words to one pull request: slices in their order, merged one at a time, checked when merged."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from apps.events.models import Event
+from apps.forge import actions as forge
+from apps.forge import merging
+from apps.forge.models import PullRequest
+from apps.goals import actions, gate, jobs
+from apps.goals.models import Goal, Merge
+from apps.repos import mirror
+from apps.tasks import actions as tasks
+from apps.tasks.models import Task, Work
+from tests import cast
+from tests.apps.forge.workshop import drain, run_git
+from tests.foundry import Foundry, piece, verdict
+
+pytestmark = pytest.mark.django_db
+
+
+def kinds(goal: Goal) -> list[str]:
+    return list(Event.objects.filter(subject=f"goal/{goal.pk}").values_list("kind", flat=True))
+
+
+def test_the_plan_becomes_slices_and_those_that_wait_for_nothing_are_handed_in_together(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"), piece("three", after=[1, 2]))
+
+    assert "executing" == goal.status
+    assert ["running", "running", "waiting"] == foundry.states(goal)
+    assert [goal.branch] * 2 == [task.start for task in foundry.open_tasks(goal)]
+    assert f"agentcom/goal/{goal.pk}-say-more" == goal.branch
+    assert foundry.workshop.main() == mirror.head(foundry.workshop.mirror, goal.branch) == goal.base
+
+
+def test_a_slice_is_merged_when_the_checks_passed_on_the_merged_tree_and_the_next_starts_from_there(
+    foundry: Foundry,
+) -> None:
+    goal = foundry.begun(piece("one"), piece("two", after=[1]))
+
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    assert ["merging", "waiting"] == foundry.states(goal)
+    assert [["make test", "check one"]] == [
+        [check["target"] for check in task.checks] for task in Task.objects.filter(work=Work.VERIFICATION)
+    ]
+    foundry.checked(goal)
+
+    assert ["merged", "running"] == foundry.states(goal)
+    assert "1\n" == foundry.shown(goal, "one.txt")
+    foundry.done(goal, 2, {"two.txt": "2\n"})
+    assert ("1\n", "2\n") == (foundry.shown(goal, "one.txt"), foundry.shown(goal, "two.txt"))
+    assert not PullRequest.objects.exists()
+
+
+def test_parallel_slices_are_merged_one_at_a_time(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    foundry.deliver(goal, 2, {"two.txt": "2\n"})
+
+    assert ["merging", "done"] == foundry.states(goal)
+    foundry.checked(goal)
+    assert ["merged", "merging"] == foundry.states(goal)
+    foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
+    foundry.checked(goal)
+
+    assert ["merged", "merged"] == foundry.states(goal)
+
+
+def test_what_is_judged_complete_becomes_one_pull_request_for_a_person(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    before = foundry.workshop.main()
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+    foundry.replies = [lambda asked: verdict(asked, where="two.txt")]
+    foundry.done(goal, 2, {"two.txt": "2\n"})
+
+    done = cast.fresh(goal)
+    assert ("complete", "pass") == (done.status, done.judgement["verdict"])
+    pull = PullRequest.objects.get()
+    assert (goal.pk, goal.branch, "main", "Say more") == (pull.goal, pull.branch, pull.base_branch, pull.title)
+    assert {"make test", "check one", "check two"} == {check["target"] for check in pull.checks}
+    assert before == foundry.workshop.main()
+    assert "goal.completed" == kinds(goal)[-1]
+
+
+def test_merging_the_pull_request_lands_the_goal_and_closing_it_rejects_it(foundry: Foundry) -> None:
+    ann = User.objects.create_user("ann", "ann@example.invalid", is_staff=True)
+    for number, title in enumerate(("First", "Second")):
+        goal = foundry.begun(piece("one"), title=title)
+        foundry.replies = [lambda asked: verdict(asked, where="same.txt")]
+        foundry.done(goal, 1, {"same.txt": f"{number}\n"})
+        pull = PullRequest.objects.get(goal=goal.pk)
+        foundry.workshop.verify(pull)
+        if number == 0:
+            merging.merge(pull, ann)
+        else:
+            forge.close(pull, ann)
+        drain()
+
+    first, second = Goal.objects.order_by("pk")
+    assert (first.landed_at is not None, first.rejected_at) == (True, None)
+    assert (second.landed_at, second.rejected_at is not None) == (None, True)
+    assert "0" == foundry.workshop.shown("same.txt")
+
+
+def test_a_conflict_sends_the_work_back_with_the_files_and_the_earlier_change(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.deliver(goal, 1, {"README": "ONE\ntwo\nthree\n"})
+    foundry.deliver(goal, 2, {"README": "EINS\ntwo\nthree\n"})
+    foundry.checked(goal)
+
+    assert ["merged", "running"] == foundry.states(goal)
+    again = foundry.slice(goal, 2)
+    assert (1, 2) == (again.tries, again.handed)
+    assert again.task is not None
+    said = "\n".join(remark["body"] for remark in again.task.remarks)
+    assert "- README" in said
+    assert "+EINS" in said
+    foundry.done(goal, 2, {"README": "ONE EINS\ntwo\nthree\n"})
+    assert ["merged", "merged"] == foundry.states(goal)
+
+
+def test_a_red_merge_sends_the_work_back_with_the_failing_output(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+
+    foundry.checked(goal, "fail", output="AssertionError: one")
+
+    assert ["running"] == foundry.states(goal)
+    task = foundry.slice(goal, 1).task
+    assert task is not None
+    assert "AssertionError: one" in task.remarks[0]["body"]
+    assert "1\n" != foundry.shown(goal, "one.txt")
+
+
+def test_work_that_keeps_coming_back_waits_for_a_person_with_everything_kept(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    for number in range(4):
+        foundry.deliver(goal, 1, {"one.txt": f"{number}\n"})
+        foundry.checked(goal, "fail")
+
+    waiting = cast.fresh(goal)
+    assert "needs_review" == waiting.status
+    assert "Slice 1" in waiting.reason
+    assert 4 == Merge.objects.filter(goal=goal, status="red").count()
+    assert [] == foundry.open_tasks(goal)
+
+
+def test_a_slice_in_the_dead_letter_stops_the_goal_and_its_revival_lets_it_go_on(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    one = foundry.slice(goal, 1).task
+    assert one is not None
+    tasks.expire(one, "Its time was up.")
+    drain()
+    assert "executing" == cast.fresh(goal).status
+
+    foundry.done(goal, 2, {"two.txt": "2\n"})
+    assert "needs_review" == cast.fresh(goal).status
+    tasks.revive(cast.fresh(one), by="ann")
+    drain()
+
+    assert "executing" == cast.fresh(goal).status
+    assert ["running", "merged"] == foundry.states(goal)
+
+
+def test_when_the_default_branch_moves_the_goals_branch_follows_before_it_is_judged(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    shop = foundry.workshop
+    run_git(shop.tree, "checkout", "-q", "--detach", "main")
+    shop.write({"elsewhere.txt": "new\n"})
+    run_git(shop.tree, "commit", "-q", "-m", "Elsewhere")
+    commit = run_git(shop.tree, "rev-parse", "HEAD")
+    run_git(shop.tree, "push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack", str(shop.mirror),
+            "HEAD:refs/heads/main")  # fmt: skip
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+
+    assert "executing" == cast.fresh(goal).status
+    pending = Merge.objects.get(goal=goal, status="pending")
+    assert (None, commit) == (pending.slice, pending.head)
+    foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
+    foundry.checked(goal)
+
+    assert "complete" == cast.fresh(goal).status
+    assert ("new\n", "1\n") == (foundry.shown(goal, "elsewhere.txt"), foundry.shown(goal, "one.txt"))
+
+
+def test_a_default_branch_that_does_not_merge_becomes_a_slice_of_its_own(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    shop = foundry.workshop
+    run_git(shop.tree, "checkout", "-q", "--detach", "main")
+    shop.write({"README": "EINS\ntwo\nthree\n"})
+    run_git(shop.tree, "commit", "-q", "-m", "Elsewhere")
+    run_git(shop.tree, "push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack", str(shop.mirror),
+            "HEAD:refs/heads/main")  # fmt: skip
+    foundry.done(goal, 1, {"README": "ONE\ntwo\nthree\n"})
+
+    assert ["merged", "running"] == foundry.states(goal)
+    following = foundry.slice(goal, 2)
+    assert following.catches_up
+    assert "+EINS" in following.description
+    foundry.done(goal, 2, {"README": "EINS\ntwo\nthree\n", "one.txt": "ONE\n"})
+    foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
+    foundry.checked(goal)
+
+    assert "complete" == cast.fresh(goal).status
+
+
+def test_while_the_gate_is_closed_nothing_is_handed_in_and_afterwards_it_goes_on(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two", after=[1]))
+    gate.close(by="ann")
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    assert ["done", "waiting"] == foundry.states(goal)
+
+    gate.open_(by="ann")
+    jobs.sweep()
+    drain()
+
+    assert ["merging", "waiting"] == foundry.states(goal)
+
+
+def test_cancelling_stops_the_tasks_and_leaves_the_record(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+
+    actions.cancel(goal, by="ann", reason="Not needed.")
+    drain()
+
+    assert ("cancelled", "Not needed.") == (cast.fresh(goal).status, cast.fresh(goal).reason)
+    assert [] == foundry.open_tasks(goal)
+    assert ["stale"] == list(Merge.objects.values_list("status", flat=True))
