@@ -13,7 +13,7 @@ from pathlib import Path
 from apps.goals import relevance
 from apps.goals.relevance import Document, Ground
 from apps.repos import mirror, trusted
-from apps.repos.trusted import valid_commit
+from apps.repos.trusted import GitFailed, valid_commit
 
 MOST_PATHS = 100_000
 LISTING_BYTES = 32 * 1024 * 1024
@@ -115,7 +115,9 @@ def _texts(repo_mirror: Path, files: Sequence[_File]) -> Iterator[tuple[str, str
     answer = trusted.git(repo_mirror, "cat-file", "--batch", stdin=asked, timeout=SECONDS)
     at = 0
     for file in files:
-        start = answer.index(b"\n", at) + 1  # behind `blob type size`
+        header, start = answer[at : (end := answer.index(b"\n", at))], end + 1
+        if header != f"{file.blob} blob {file.size}".encode():  # from here on nothing would be where it is looked for
+            raise GitFailed("cat-file", 0, f"{file.blob} is not in the mirror as its tree says")
         at = start + file.size + 1
         if text := _text(answer[start : start + file.size]):
             yield file.path, text
