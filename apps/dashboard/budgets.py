@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from apps.ledger import accounts
-from apps.ledger.limits import MEASURES, WARNING_PERCENT, Limits, Scope, is_over, key_now, keys_of, percent
+from apps.ledger.limits import MEASURES, OF_A_STATE, WARNING_PERCENT, Limits, Scope, is_over, key_now, keys_of, percent
 from apps.ledger.models import Account, Budget
 from apps.ledger.pricing import dollars
 
@@ -49,6 +49,20 @@ class Allowed:
     exhausted: bool = False
 
     @property
+    def which(self) -> str:
+        """Of the many that it is for, the one that its bars are of; empty when it is for one."""
+        key = self.account.key if self.account else ""
+        if key == self.budget.key:
+            return ""
+        return key.partition(" ")[2] if self.budget.scope in OF_A_STATE else key
+
+    @property
+    def asked_for(self) -> str:
+        """What it has no room for when it is exhausted; most budgets pay for both, and people miss attempts."""
+        of_a_state = self.budget.scope == Scope.STATE or self.budget.scope in OF_A_STATE
+        return "the hub's own thinking" if of_a_state else "an attempt"
+
+    @property
     def tight(self) -> Bar | None:
         """Of the bars that warn, the fullest."""
         full = [bar for bar in self.bars if bar.tone]
@@ -66,9 +80,17 @@ def budgets(now: datetime) -> list[Allowed]:
     current = dict(keys_of({}, "", now))
     shown = [budget for budget in found.values() if _in_force(budget, found, current)]
     known = _accounts([(budget.scope, _key_now(budget, current)) for budget in shown])
-    widest = list(reversed(Scope))
-    shown.sort(key=lambda budget: (widest.index(Scope(budget.scope)), budget.key))
+    shown.sort(key=_place)
     return [_allowed(budget, _account(budget, current, known, found), now) for budget in shown]
+
+
+def _place(budget: Budget) -> tuple[int, str, int, str]:
+    """The widest scope first; of the periods of states, state by state."""
+    widest = [str(scope) for scope in reversed(Scope)]
+    at = widest.index(budget.scope)
+    if budget.scope not in OF_A_STATE:
+        return at, "", at, budget.key
+    return min(map(widest.index, OF_A_STATE)), budget.key.partition(" ")[0], at, budget.key
 
 
 Pairs = Mapping[tuple[str, str], Any]

@@ -6,9 +6,9 @@ added up by the database, in as many queries for a million calls as for one.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -20,12 +20,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apps.dashboard.budgets import budgets
+from apps.dashboard.summing import Spent, spent_of, summed
+from apps.dashboard.thinking import thinking
 from apps.ledger import accounts, pauses, prices
 from apps.ledger.actions import utc_day
-from apps.ledger.lifecycle import AllowanceStatus, ChargeStatus
+from apps.ledger.lifecycle import AllowanceStatus
 from apps.ledger.limits import NOTHING, Scope, keys_of
 from apps.ledger.models import Account, Allowance, Charge
-from apps.ledger.pricing import CLASSES
 from apps.tasks.models import Attempt, Task
 from apps.tasks.spending import ALLOWANCE, PURPOSE
 
@@ -52,6 +53,7 @@ def spending(request: HttpRequest) -> HttpResponse:
             "chart": chart(days),
             "groups": [group(title, name, by_kind) for title, name in KINDS.items()],
             "dearest": dearest(since),
+            "thinking": thinking(by_kind),
             "recent": sum((spent for _, spent in by_kind), Spent()),
             "budgets": budgets(now),
             "pause": pauses.standing(),
@@ -59,59 +61,6 @@ def spending(request: HttpRequest) -> HttpResponse:
             "days": DAYS,
         },
     )
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What some calls came to: micro-USD, tokens by class, milliseconds of waiting for answers.
-
-    Of the calls that are `uncertain`, those `unpriced` have no price, and `micro` is without them.
-    """
-
-    calls: int = 0
-    micro: int = 0
-    milliseconds: int = 0
-    uncertain: int = 0
-    unpriced: int = 0
-    tokens: Mapping[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.calls + other.calls,
-            self.micro + other.micro,
-            self.milliseconds + other.milliseconds,
-            self.uncertain + other.uncertain,
-            self.unpriced + other.unpriced,
-            Counter(self.tokens) + Counter(other.tokens),
-        )
-
-    @property
-    def weight(self) -> tuple[int, int]:
-        """By which the dearest comes first; where money does not tell, tokens do."""
-        return self.micro, sum(self.tokens.values())
-
-
-SUMS: Mapping[str, Any] = {
-    "calls": Count("pk", filter=Q(corrects__isnull=True)),
-    "micro": Coalesce(Sum("cost_micro"), 0),
-    "milliseconds": Sum("duration_ms"),
-    "uncertain": Count("pk", filter=Q(status=ChargeStatus.UNCERTAIN)),
-    "unpriced": Count("pk", filter=Q(cost_micro__isnull=True)),
-    **{f"all_{name}": Sum(name) for name in CLASSES},
-}
-
-
-def summed(rows: QuerySet[Charge], *by: str) -> QuerySet[Any, Any]:
-    """Those of `rows` that were posted, added up for each value of `by`; `spent_of` reads the result."""
-    posted = rows.filter(status__in=[ChargeStatus.SETTLED, ChargeStatus.UNCERTAIN])
-    found: QuerySet[Any, Any] = posted.values(*by).annotate(**SUMS).order_by()
-    return found
-
-
-def spent_of(row: Mapping[str, Any]) -> Spent:
-    """A row of `summed` as a plain value."""
-    tokens = {name: row[f"all_{name}"] for name in CLASSES}
-    return Spent(row["calls"], row["micro"], row["milliseconds"], row["uncertain"], row["unpriced"], tokens)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -245,8 +194,8 @@ class Group:
 
 
 def _by_kind(since: datetime) -> Iterator[tuple[Mapping[str, Any], Spent]]:
-    """One row for each model, purpose, agent and repository that went together; few, and read in one pass."""
-    for row in summed(Charge.objects.filter(started_at__gte=since), *(name for name, _ in KINDS.values())):
+    """One row for each model, purpose, state, agent and repository that went together; few, and read in one pass."""
+    for row in summed(Charge.objects.filter(started_at__gte=since), "state", *(name for name, _ in KINDS.values())):
         yield row, spent_of(row)
 
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.dashboard import counting, spending
+from apps.dashboard.summing import Spent
 from apps.ledger import pricing
 from apps.tasks.models import Lane, Task
 from apps.tasks.verdict import name_of
@@ -259,6 +260,6 @@ def costs_of(task: Task) -> spending.Costs:
 
 
 @register.filter
-def of_attempt(costs: spending.Costs, attempt: int) -> spending.Spent | None:
+def of_attempt(costs: spending.Costs, attempt: int) -> Spent | None:
     """What one attempt cost; None when it made no call that the ledger knows."""
     return costs.attempts.get(attempt)

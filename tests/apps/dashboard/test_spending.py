@@ -97,6 +97,35 @@ def test_calls_are_told_apart_by_model_purpose_agent_and_repository(page):
     assert [("sample", 4, 42_000), ("no repository", 1, haiku)] == lines(context, "By repository")
 
 
+def test_what_the_hub_thinks_is_told_apart_from_what_attempts_cost(page):
+    called(purpose="judge", scopes={"state": "executing", "goal": "7"})
+    called(purpose="decompose", scopes={"state": "executing"}, model=HAIKU)
+    called(purpose="decompose", scopes={"state": "executing"})
+    called(purpose="diagnose", scopes={"state": "healing"}, model=LOCAL)
+    called(purpose="work", scopes={}, model=LOCAL)
+    called(purpose="execute", scopes={"task": "1"})
+    context, html = shown(page), page.get("/spending").content.decode()
+    thinking = context["thinking"]
+
+    haiku = Charge.objects.get(model=HAIKU).cost_micro
+    assert haiku is not None
+    assert [
+        ("executing", "decompose", 2, 14_000 + haiku, True), ("executing", "judge", 1, 14_000, False),
+        ("no state", "work", 1, 0, True), ("healing", "diagnose", 1, 0, True),
+    ] == [(row.state, row.purpose, row.spent.calls, row.spent.micro, row.first) for row in thinking.rows]  # fmt: skip
+    assert (5, 28_000 + haiku, 1, 14_000) == (
+        thinking.all.calls, thinking.all.micro, thinking.attempts.calls, thinking.attempts.micro
+    )  # fmt: skip
+    assert (3_000 + 2_000, 2_500) == (thinking.all.prompt, thinking.all.output)
+    assert 'id="thinking"' in html
+
+
+def test_a_hub_that_has_not_thought_by_itself_says_nothing_of_it(page):
+    called(purpose="execute")
+
+    assert 'id="thinking"' not in page.get("/spending").content.decode()
+
+
 def test_tokens_are_told_by_class_and_seconds_are_added_up(page):
     called(Usage(input=1_000, output=500, cache_read=3_000, cache_write_5m=200))
     called(Usage(input=1_000, output=500))
@@ -315,15 +344,12 @@ def test_budgets_of_states_show_the_running_hour_and_day(page):
         till.allow(scope, key, calls=4)
 
     assert [
-        ("each day of healing", "healing 2026-11-21", [25]),
-        ("each hour of each state", None, []),
-        ("each hour of executing", "executing 2026-11-21T12", [0]),
-        ("each hour of healing", "healing 2026-11-21T12", [25]),
+        ("each hour of each state", "", []),
+        ("each hour of executing", "2026-11-21T12", [0]),
+        ("each day of healing", "2026-11-21", [25]),
+        ("each hour of healing", "2026-11-21T12", [25]),
         ("each state", "healing", [50]),
-    ] == [
-        (allowed.name, allowed.account and allowed.account.key, [bar.percent for bar in allowed.bars])
-        for allowed in shown(page)["budgets"]
-    ]
+    ] == [(allowed.name, allowed.which, [bar.percent for bar in allowed.bars]) for allowed in shown(page)["budgets"]]
     assert "/admin/ledger/account/?scope=state%20hour" in page.get("/spending").content.decode()
 
 
@@ -576,6 +602,20 @@ def _overview_then(monkeypatch):
 
 
 @pytest.mark.usefixtures("_overview_then")
+def test_a_state_that_had_no_budget_left_is_on_the_first_page(page, monkeypatch):
+    monkeypatch.setattr(overview, "timezone", SimpleNamespace(now=lambda: NOW))
+    till.allow("state hour", "healing *", calls=0)
+    with pytest.raises(Exhausted) as full:
+        till.reserved(scopes={"state": "healing"})
+    ledger_accounts.remember(full.value)
+    Account.objects.filter(exhausted_at__isnull=False).update(exhausted_at=NOW)
+    Budget.objects.update(changed_at=NOW)
+
+    assert "The budget of each hour of healing (2026-11-21T12) had no room for the hub&#x27;s own thinking." in (
+        page.get("/").content.decode()
+    )
+
+
 @pytest.mark.parametrize(("limit", "strained"), [(35_001, False), (35_000, True)])
 def test_a_budget_that_is_nearly_used_up_is_on_the_first_page(page, limit: int, strained: bool):
     till.allow("day", micro=limit)
