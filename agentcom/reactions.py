@@ -49,6 +49,7 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.GOAL_JUDGING: (Reaction("apps.goals.jobs.judge", cluster="thinking"),),
     Kind.ENDPOINT_ADDED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_CHANGED: (Reaction("apps.endpoints.jobs.look"),),
+    Kind.ENDPOINT_RESTARTED: (Reaction("apps.endpoints.jobs.look", needs="ok"),),
     Kind.ENDPOINT_DRAINED: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.ENDPOINT_RESUMED: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.ENDPOINT_UP: (Reaction("apps.tasks.jobs.reroute"),),

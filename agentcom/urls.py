@@ -50,6 +50,7 @@ api = [
     path("endpoints/<int:pk>", endpoints.OneEndpoint.as_view(), name="api_endpoint"),
     path("endpoints/<int:pk>/drain", endpoints.DrainEndpoint.as_view(), name="api_endpoint_drain"),
     path("endpoints/<int:pk>/resume", endpoints.ResumeEndpoint.as_view(), name="api_endpoint_resume"),
+    path("endpoints/<int:pk>/restart", endpoints.RestartEndpoint.as_view(), name="api_endpoint_restart"),
     path("endpoints/<int:pk>/look", endpoints.LookAtEndpoint.as_view(), name="api_endpoint_look"),
     path("hosts", endpoints.Hosts.as_view(), name="api_hosts"),
     path("agent/tasks", own.OwnTasks.as_view(), name="api_own_tasks"),

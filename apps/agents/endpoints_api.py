@@ -5,13 +5,13 @@ It lives a room above the endpoints because it has to know who may.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
@@ -22,8 +22,8 @@ from apps.agents.api import HostSerializer
 from apps.agents.authentication import actor
 from apps.agents.fields import Refusal, Strict
 from apps.agents.permissions import scoped
-from apps.endpoints import actions
-from apps.endpoints.models import Endpoint, Host, Model
+from apps.endpoints import actions, restarting
+from apps.endpoints.models import Endpoint, Host, Model, Restart
 from apps.events.paging import Pages
 from apps.events.refused import Invalid
 
@@ -45,19 +45,48 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
         read_only_fields = fields
 
 
+class RestartSerializer(serializers.ModelSerializer[Restart]):
+    """A wish for a restart; `outcome` is open, done, failed or lapsed, `message` the end of what was printed."""
+
+    class Meta:
+        model = Restart
+        fields = ["id", "asked_at", "asked_by", "agent", "outcome", "message", "seconds", "ended_at"]
+        read_only_fields = fields
+
+
 class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
-    """An endpoint; `origin` says whether an operator added it or an agent offers it out of its own settings."""
+    """An endpoint; `origin` says whether an operator added it or an agent offers it out of its own settings.
+
+    `restarted_by` are the agents that have a command to restart it, `restart` is the last wish that one of them does.
+    """
 
     models = ModelSerializer(many=True)
+    restarted_by = serializers.SerializerMethodField()
+    restart = serializers.SerializerMethodField()
     host = serializers.IntegerField(source="host_id", allow_null=True)
 
     class Meta:
         model = Endpoint
         fields = [
             "id", "origin", "kind", "name", "url", "grade", "host", "draining", "health", "trouble", "version",
-            "added_at", "checked_at", "last_used_at", "models",
+            "added_at", "checked_at", "last_used_at", "restarted_by", "restart",
+            "models",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @classmethod
+    def shown(cls, endpoints: Sequence[Endpoint]) -> list[dict[str, Any]]:
+        """All of these, with what is known of their restarts read once."""
+        context = {"able": restarting.able(endpoints), "latest": restarting.latest(endpoints)}
+        return list(cls(endpoints, many=True, context=context).data)
+
+    def get_restarted_by(self, endpoint: Endpoint) -> list[str]:
+        return [agent for agent, _ in self.context["able"][endpoint.pk]]
+
+    @extend_schema_field(RestartSerializer(allow_null=True))
+    def get_restart(self, endpoint: Endpoint) -> Any:
+        found = self.context["latest"].get(endpoint.pk)
+        return RestartSerializer(found).data if found else None
 
 
 class EndpointRequest(Strict):
@@ -104,7 +133,7 @@ class Endpoints(GenericAPIView[Endpoint]):
     )
     def get(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset()) or []
-        return self.get_paginated_response(EndpointSerializer(page, many=True).data)
+        return self.get_paginated_response(EndpointSerializer.shown(page))
 
     @extend_schema(
         description="Add an endpoint of models, for every agent that can reach it. The hub looks at it soon.",
@@ -152,7 +181,7 @@ class OneEndpoint(APIView):
 class _Verb(APIView):
     permission_classes = [scoped("endpoints:write")]
 
-    def act(self, verb: Callable[..., None], request: Request, pk: int) -> Response:
+    def act(self, verb: Callable[..., object], request: Request, pk: int) -> Response:
         endpoint = _endpoint(pk)
         verb(endpoint, by=actor(request))
         return Response(_shown(endpoint))
@@ -182,12 +211,20 @@ class LookAtEndpoint(_Verb):
         return self.act(actions.look_soon, request, pk)
 
 
+class RestartEndpoint(_Verb):
+    """Have an agent restart it that has a command for it; its last `restart` tells. 409 when no agent has one."""
+
+    @extend_schema(request=None, responses={200: EndpointSerializer, 404: Refusal, 409: Refusal})
+    def post(self, request: Request, pk: int) -> Response:
+        return self.act(actions.ask_restart, request, pk)
+
+
 def _endpoint(pk: int) -> Endpoint:
     return get_object_or_404(Endpoint, pk=pk)
 
 
 def _shown(endpoint: Endpoint) -> Any:
-    return EndpointSerializer(Endpoint.objects.prefetch_related("models").get(pk=endpoint.pk)).data
+    return EndpointSerializer.shown([Endpoint.objects.prefetch_related("models").get(pk=endpoint.pk)])[0]
 
 
 def _host(pk: int | None) -> Host | None:

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from apps.agents import offering, restarts, tokens
 from apps.agents.models import Agent
-from apps.endpoints import reports
+from apps.endpoints import reports, restarting
 from apps.endpoints.models import Host
 from apps.events.kinds import Kind
 from apps.events.log import hint, record
@@ -31,6 +31,7 @@ def join(agent: Agent, connection: str, facts: Mapping[str, Any], *, process: st
     before = Agent.objects.filter(pk=agent.pk).values_list("host", flat=True).first()
     host = _host(agent, facts["host"])
     offers = offering.take(host, facts["offers"], facts.get("endpoints", ()), by=agent.name)
+    restarting.offered(host, facts.get("restarts", ()), by=agent.name)
     Agent.objects.filter(pk=agent.pk).update(
         connection=connection,
         connected_at=Now(),
@@ -139,4 +140,5 @@ def retire(agent: Agent, *, by: str) -> None:
         raise Refused("agent_busy", f"{agent.name} still has a task in hand; let it end, or cancel it.")
     Agent.objects.filter(pk=agent.pk).update(retired_at=Now())
     record(Kind.AGENT_RETIRED, agent, tell=["dashboard", agent.group], actor=by)
+    restarting.forget(agent.name)
     tokens.revoke_all(agent, by=by)

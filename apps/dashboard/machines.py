@@ -16,9 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.agents.models import Agent
 from apps.dashboard.access import person
 from apps.dashboard.acting import act
-from apps.endpoints import actions
+from apps.endpoints import actions, restarting
 from apps.endpoints.health import Health
-from apps.endpoints.models import Endpoint, Host, Model, Origin
+from apps.endpoints.models import Endpoint, Host, Model, Origin, Restart
 from apps.endpoints.strain import FRESH
 from apps.events.refused import Refused
 from apps.tasks.matchmaking import match
@@ -47,6 +47,8 @@ class EndpointRow:
     running: int
     reached_by: int
     models: Sequence[Model]
+    can_restart: bool
+    restart: Restart | None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def _endpoint_rows(agents: Sequence[Agent]) -> list[EndpointRow]:
     for agent in agents:
         if agent.online:
             reached.update({offer["endpoint"] for offer in agent.offers if offer.get("endpoint")})
-    rows = Endpoint.objects.prefetch_related("models").order_by("-origin", "name", "url")[:MOST]
+    rows = list(Endpoint.objects.prefetch_related("models").order_by("-origin", "name", "url")[:MOST])
+    able, latest = restarting.able(rows), restarting.latest(rows)
     online = {agent.host_id for agent in agents if agent.online}
     return [
         EndpointRow(
@@ -121,6 +124,8 @@ def _endpoint_rows(agents: Sequence[Agent]) -> list[EndpointRow]:
             running=running[row.pk],
             reached_by=reached[row.pk],
             models=list(row.models.all()),
+            can_restart=bool(able[row.pk]),
+            restart=latest.get(row.pk),
         )
         for row in rows
     ]
@@ -182,6 +187,11 @@ def look(endpoint: Endpoint, by: str) -> None:
     actions.look_soon(endpoint, by=by)
 
 
+def restart(endpoint: Endpoint, by: str) -> None:
+    """By the command that an agent has for it."""
+    actions.ask_restart(endpoint, by=by)
+
+
 def remove(endpoint: Endpoint, by: str) -> None:
     """Out of the registry."""
     actions.remove(endpoint, by=by)
@@ -191,6 +201,7 @@ VERBS: Mapping[str, Callable[[Endpoint, str], None]] = {
     "drain": drain,
     "resume": resume,
     "look": look,
+    "restart": restart,
     "remove": remove,
 }
 

@@ -1,4 +1,4 @@
-"""What operators do with endpoints: add, change, drain, remove."""
+"""What operators do with endpoints: add, change, drain, remove, have restarted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django_q.tasks import async_task
 
+from apps.endpoints import restarting
 from apps.endpoints.guard import checked
 from apps.endpoints.health import Health
-from apps.endpoints.models import GRADE, Endpoint, Host, Model, Origin
+from apps.endpoints.models import GRADE, Ending, Endpoint, Host, Model, Origin, Restart
 from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Invalid, Refused
@@ -39,6 +40,10 @@ class Gone(Refused):
 
 class NotOurs(Refused):
     """{name} is offered by an agent, out of its own settings; drain it here, or remove it there."""
+
+
+class NobodyCan(Refused):
+    """No agent has a command that restarts {name}; `restarts` in the config.json of one on its machine can name it."""
 
 
 @transaction.atomic
@@ -151,6 +156,23 @@ def look_soon(endpoint: Endpoint, *, by: str) -> None:
     _ours(endpoint)
     async_task("apps.endpoints.jobs.look", endpoint.pk, group=f"endpoint/{endpoint.pk}")
     logger.info("a look was asked for", endpoint=endpoint.pk, by=by)
+
+
+@transaction.atomic
+def ask_restart(endpoint: Endpoint, *, by: str) -> Restart:
+    """Have an agent restart it that has a command for it. Raises Gone and NobodyCan.
+
+    While one wish is open, asking again is the same wish.
+    """
+    locked = _locked(endpoint)
+    restarting.lapse(locked)
+    if standing := Restart.objects.filter(endpoint=locked, outcome=Ending.OPEN).first():
+        return standing
+    if not restarting.able([locked])[locked.pk]:
+        raise NobodyCan("endpoint_not_restartable", name=str(locked))
+    made = Restart.objects.create(endpoint=locked, asked_by=by[:150])
+    record(Kind.ENDPOINT_RESTART_ASKED, locked, tell=TELL, actor=by, restart=made.pk)
+    return made
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.endpoints import actions, rules
-from apps.endpoints.models import THINKING, Endpoint, Host, Model, Origin, RoutingRule
+from apps.endpoints.models import THINKING, Endpoint, Host, Model, Origin, Restart, RoutingRule
 from apps.events.refused import Invalid, Refused
 
 
@@ -101,7 +101,7 @@ class EndpointAdmin(admin.ModelAdmin[Endpoint]):
     list_filter = ["origin", "health", "draining"]
     list_select_related = ["host"]
     search_fields = ["name", "url"]
-    actions = ["drain", "resume", "look"]
+    actions = ["drain", "resume", "look", "restart"]
     inlines = [ModelsInline]
     fields = ("url", "name", "grade", "host", *SEEN)
 
@@ -151,6 +151,33 @@ class EndpointAdmin(admin.ModelAdmin[Endpoint]):
                 actions.look_soon(endpoint, by=request.user.get_username())
             except Refused as refused:
                 self.message_user(request, refused.message, messages.ERROR)
+
+    @admin.action(description="Restart it, by an agent's command", permissions=["change"])
+    def restart(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
+        """What comes of it is in the list of restarts."""
+        for endpoint in endpoints:
+            try:
+                actions.ask_restart(endpoint, by=request.user.get_username())
+            except Refused as refused:
+                self.message_user(request, refused.message, messages.ERROR)
+
+
+@admin.register(Restart)
+class RestartAdmin(admin.ModelAdmin[Restart]):
+    """Every restart of an endpoint that was asked for, and what came of it."""
+
+    list_display = ["endpoint", "asked_at", "asked_by", "agent", "outcome", "seconds", "message"]
+    list_filter = ["outcome"]
+    list_select_related = ["endpoint"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        return False
 
 
 @admin.register(Host)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from apps.endpoints import ollama, reports
+from apps.endpoints import ollama, reports, restarting
 from apps.endpoints.models import Endpoint, Model
 
 logger = structlog.get_logger(__name__)
@@ -15,7 +15,11 @@ Answer = ollama.Looked | ollama.NoAnswer
 
 
 def look_at_all() -> None:
-    """See which answer, all at once: one that is slow holds up no other, and no other job for longer than itself."""
+    """See which answer, all at once: one that is slow holds up no other, and no other job for longer than itself.
+
+    And end the wishes for restarts that nobody has answered.
+    """
+    restarting.lapse()
     _look(list(Endpoint.objects.ours()))
 
 

@@ -161,3 +161,58 @@ class Model(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Restarter(models.Model):
+    """An agent's word that it has a command for the endpoint at `address`, as it spells it; which, it never says."""
+
+    agent = models.CharField(max_length=40)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="+")
+    address = models.CharField(max_length=200)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["agent", "address"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["agent", "address"], name="one_restarter_of_an_address_per_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} by {self.agent}"
+
+
+class Ending(models.TextChoices):
+    """What came of a wish for a restart."""
+
+    OPEN = "open", "asked for"
+    DONE = "done", "restarted"
+    FAILED = "failed", "failed"
+    LAPSED = "lapsed", "no answer came"
+
+
+class Restart(models.Model):
+    """A wish that an endpoint is restarted, and what came of it. `agent` is who was asked, as soon as somebody was."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="restarts")
+    asked_at = models.DateTimeField(db_default=Now())
+    asked_by = models.CharField(max_length=150)
+    agent = models.CharField(max_length=40, blank=True, default="")
+    outcome = models.CharField(max_length=6, choices=Ending.choices, default=Ending.OPEN)
+    message = models.CharField(max_length=4_000, blank=True, default="")
+    seconds = models.FloatField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["endpoint"], condition=Q(outcome="open"), name="one_open_restart_per_endpoint"
+            ),
+            models.CheckConstraint(condition=Q(outcome__in=Ending.values), name="restart_outcome_is_known"),
+            models.CheckConstraint(
+                condition=Q(outcome="open", ended_at__isnull=True) | (~Q(outcome="open") & Q(ended_at__isnull=False)),
+                name="restart_ended_exactly_when_it_is_not_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"restart {self.pk}"

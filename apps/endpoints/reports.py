@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.endpoints.health import Health, after
-from apps.endpoints.models import Endpoint, Host, Model, Origin
+from apps.endpoints.models import Endpoint, Host, Model, Origin, Restart
 from apps.endpoints.ollama import Looked
 from apps.endpoints.place import canonical
 from apps.events.kinds import Kind
@@ -193,11 +193,14 @@ def forget(hosts: QuerySet[Host]) -> None:
 def forget_old(before: datetime, *, used: Collection[int]) -> None:
     """What agents offered once and nobody has spoken of since `before`; of an operator's, only what it has no more.
 
+    And how restarts ended before then.
+
     `used` are endpoints that agents offer: one that is connected all the time has nothing new to say of them.
     """
     old = Model.objects.filter(Q(endpoint__origin=Origin.AGENT) | Q(installed=False), seen_at__lt=before)
     old.exclude(endpoint__in=used).delete()
     Endpoint.objects.filter(origin=Origin.AGENT, checked_at__lt=before).exclude(pk__in=used).delete()
+    Restart.objects.filter(ended_at__lt=before).delete()
 
 
 def measured(host: int, load: Mapping[str, Any]) -> None:

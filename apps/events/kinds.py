@@ -56,6 +56,8 @@ class Kind(StrEnum):
     ENDPOINT_REMOVED = "endpoint.removed", "An operator removed an endpoint."
     ENDPOINT_UP = "endpoint.up", "An endpoint answers."
     ENDPOINT_DOWN = "endpoint.down", "An endpoint did not answer twice in a row."
+    ENDPOINT_RESTART_ASKED = "endpoint.restart_asked", "Somebody asked for an endpoint to be restarted."
+    ENDPOINT_RESTARTED = "endpoint.restarted", "The wish for a restart of an endpoint has ended; how is in the event."
     ROUTING_CHANGED = "routing.changed", "An operator changed which grades of model do a tier of work."
 
     REPO_ADDED = "repo.added", "A repository was registered."

@@ -29,6 +29,7 @@ PROTOCOL, VERSION_MISMATCH, FAILED = 4400, 4426, 1011
 
 
 _VERBS: dict[type[messages.Frame], Callable[..., inbound.Frames]] = {
+    messages.EndpointRestarted: inbound.endpoint_restarted,
     messages.Heartbeat: inbound.heartbeat,
     messages.HostMeasured: inbound.host_measured,
     messages.ModelCalls: inbound.model_calls,

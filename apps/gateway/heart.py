@@ -11,7 +11,7 @@ from django.conf import settings
 from apps.agents import presence
 from apps.agents.models import Agent, Token
 from apps.events.lanes import HOT
-from apps.gateway import known, process
+from apps.gateway import known, process, restarts
 from apps.gateway.outbound import WISHES, desired_of
 from apps.gateway.registry import LIVE
 from apps.tasks.models import Attempt
@@ -54,7 +54,7 @@ async def _say_unheard() -> None:
 
 
 async def _say_endpoints() -> None:
-    """Make every socket look when operators' endpoints are not what they were."""
+    """Make every socket look when operators' endpoints, or the restarts that are asked for, are not what they were."""
     if await HOT.run(0, _have_changed):
         for connection in list(LIVE):
             await _make_look(connection)
@@ -102,8 +102,8 @@ def _unheard() -> list[str]:
 
 
 def _have_changed() -> bool:
-    before = known.current()
-    return known.refresh() != before
+    before = known.current(), restarts.current()
+    return (known.refresh(), restarts.refresh()) != before
 
 
 def _sweep() -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from apps.agents import presence
 from apps.agents.models import Agent
+from apps.endpoints import restarting
 from apps.events.refused import Refused, Stale
 from apps.gateway import known
 from apps.gateway.outbound import Told
@@ -40,6 +41,7 @@ def hello(agent: Agent, connection: str, frame: messages.Hello, told: Told) -> F
             "capabilities": sorted(set(frame.capabilities)),
             "offers": [offer.model_dump() for offer in frame.models],
             "endpoints": [state.model_dump() for state in frame.endpoints],
+            "restarts": frame.restarts,
             "sandbox": frame.sandbox.level,
             "sandbox_detail": frame.sandbox.detail,
             "software": frame.software,
@@ -188,6 +190,12 @@ def models_offered(agent: Agent, frame: messages.ModelsOffered, _told: Told) -> 
 def host_measured(agent: Agent, frame: messages.HostMeasured, _told: Told) -> Frames:
     """How busy its machine is; the next choice between machines goes by it."""
     presence.measured(agent, frame.load.model_dump())
+    return []
+
+
+def endpoint_restarted(agent: Agent, frame: messages.EndpointRestarted, _told: Told) -> Frames:
+    """What came of the restart that this agent was asked for; of any other it has nothing to say."""
+    restarting.answered(frame.restart, by=agent.name, ok=frame.ok, message=frame.message, seconds=frame.seconds)
     return []
 
 

@@ -13,7 +13,7 @@ from django.db.models import Exists, FilteredRelation, Q, QuerySet
 from apps.agents.models import Agent, Token
 from apps.events.prepared import Prepared, PreparedObjects
 from apps.events.refused import Refused
-from apps.gateway import known
+from apps.gateway import known, restarts
 from apps.ledger.pricing import CLASSES
 from apps.tasks import spending
 from apps.tasks.by_hand import HAND
@@ -33,11 +33,15 @@ PREVIOUS = 3
 
 @dataclass
 class Told:
-    """What a connection has been told: open attempts by id with their task, the endpoints, what the operator wants."""
+    """What a connection has been told: open attempts by id with their task, the endpoints, what the operator wants.
+
+    And which restarts of endpoints it was asked for, or are another's to do.
+    """
 
     pushed: dict[int, int] = field(default_factory=dict)
     endpoints: messages.EndpointsKnown = field(default_factory=messages.EndpointsKnown)
     desired: messages.AgentDesired = field(default_factory=messages.AgentDesired)
+    restarts: set[int] = field(default_factory=set)
 
     def forget(self, attempt: int) -> None:
         self.pushed.pop(attempt, None)
@@ -63,11 +67,12 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     ended = [_ended(pk, task) for pk, task in over.items()]
     fresh = {attempt.pk: attempt for attempt in _whole(open_now - told.pushed.keys())}
     assigned = {pk: frame for pk, attempt in fresh.items() if (frame := _assignment_or_none(attempt))}
+    asked = restarts.news(agent, told.restarts)
     # only what is returned counts as told: whatever is raised before this is looked at again
     for pk in over:
         told.forget(pk)
     told.pushed |= {pk: fresh[pk].task_id for pk in assigned}
-    return News((*ended, *_standing_news(told, rows[0][3:]), *assigned.values()))
+    return News((*ended, *_standing_news(told, rows[0][3:]), *asked, *assigned.values()))
 
 
 def _standing_news(told: Told, wishes: Sequence[Any]) -> list[messages.Frame]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.gateway import known
+from apps.gateway import known, restarts
 from sidecar.wire.messages import EndpointsKnown
 
 
@@ -14,5 +14,7 @@ from sidecar.wire.messages import EndpointsKnown
 def unread() -> Iterator[None]:
     """What a process remembers of endpoints is of another test's database; here it has read that there are none."""
     known._current = EndpointsKnown()
+    restarts._current = ()
     yield
     known._current = None
+    restarts._current = None

@@ -68,6 +68,7 @@ API: Mapping[str, Mapping[str, str]] = {
     "POST api/endpoints/<int:pk>/drain": WRITE,
     "POST api/endpoints/<int:pk>/resume": WRITE,
     "POST api/endpoints/<int:pk>/look": WRITE,
+    "POST api/endpoints/<int:pk>/restart": WRITE,
     "GET api/hosts": READ,
     "GET api/agent/tasks": AGENTS,
     "GET api/agent/tasks/<int:pk>": AGENTS,

@@ -263,3 +263,25 @@ async def test_what_the_operator_wants_is_told_at_once_on_connecting_and_althoug
     wanted = messages.AgentDesired(drain=True, restart="one", now=True)
     assert [wanted, wanted, wanted.model_copy(update={"now": False})] == [live, again, found]
     assert ("two", None) == (shown["process"], shown["restart"])
+
+
+async def test_an_agent_that_can_restart_an_endpoint_is_asked_and_its_answer_is_kept(hub: Hub, token: str) -> None:
+    url = "http://127.0.0.1:11434"
+    offer = nouns.ModelOffer(executor="ollama", model="m", url=url)
+    async with wire(hub.url, token) as ada:
+        state = nouns.EndpointState(kind="ollama", url=url, health="up")
+        await ada.hello(models=[offer], endpoints=[state], host=nouns.Host(machine="its own"), restarts=[url])
+        found = (await asyncio.to_thread(hub.get, "/api/endpoints"))["results"]
+        here = f"/api/endpoints/{next(one['id'] for one in found if one['restarted_by'])}"
+        await asyncio.to_thread(hub.post, f"{here}/restart", {})
+        asked = await ada.hear(messages.EndpointRestart)
+        await ada.say(messages.EndpointRestarted(restart=asked.restart, ok=True, message="up", seconds=0.5))
+
+        def answered() -> object:
+            restart = hub.get(here)["restart"]
+            return restart if restart["outcome"] != "open" else None
+
+        restart = await asyncio.to_thread(eventually, answered, what="the answer")
+
+    assert url == asked.url
+    assert (asked.restart, "done", "up") == tuple(restart[key] for key in ("id", "outcome", "message"))

@@ -1,0 +1,52 @@
+"""Which agents are asked to restart which endpoints: read once for all sockets of a process, and again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.agents.models import Agent
+from apps.endpoints import restarting
+from sidecar.wire import messages
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One agent that may be asked for one restart."""
+
+    agent: int
+    name: str
+    restart: int
+    url: str
+
+
+_current: tuple[Asking, ...] | None = None
+
+
+def current() -> tuple[Asking, ...]:
+    """As it was when it was last read."""
+    return refresh() if _current is None else _current
+
+
+def refresh() -> tuple[Asking, ...]:
+    """Read it anew."""
+    global _current  # noqa: PLW0603  one for all sockets of a process
+    _current = _read()
+    return _current
+
+
+def news(agent: int, told: set[int]) -> list[messages.Frame]:
+    """What this agent is to restart and has not been told of on its connection."""
+    told.intersection_update(one.restart for one in current())
+    mine = [one for one in current() if one.agent == agent and one.restart not in told]
+    taken = [one for one in mine if restarting.take(one.restart, by=one.name)]
+    told.update(one.restart for one in mine)
+    return [messages.EndpointRestart(restart=one.restart, url=one.url) for one in taken]
+
+
+def _read() -> tuple[Asking, ...]:
+    wishes = restarting.wishes()
+    names = {name for wish in wishes for name, _ in wish.agents}
+    agents = dict(Agent.objects.filter(name__in=names).values_list("name", "pk")) if names else {}
+    return tuple(
+        Asking(agents[name], name, wish.restart, url) for wish in wishes for name, url in wish.agents if name in agents
+    )
