@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from apps.demo import trial
@@ -32,12 +33,22 @@ class Policy:
         return [self.steps[min(done, len(self.steps) - 1)]]
 
 
+def as_ollama(policy: Policy, asked: Any) -> Any:
+    """What an Ollama says that follows `policy`."""
+    if policy.silent:
+        return ollama.Fault(name="silent_midway")
+    done = sum(message["role"] == "tool" for message in asked.messages)
+    first = next(message["content"] for message in asked.messages if message["role"] == "user")
+    calls = policy.calls(first, done, seen_in(asked.messages))
+    return ollama.Answer(calls=[{"name": name, "arguments": arguments} for name, arguments in calls])
+
+
 class Providers:
     """An Ollama and a Claude that follow one policy."""
 
     def __init__(self) -> None:
         self.policy = Policy()
-        self.ollama = ollama.OllamaServer(player=self._ollama)
+        self.ollama = ollama.OllamaServer(player=partial(as_ollama, self.policy))
         self.claude = anthropic.AnthropicServer(player=self._claude)
         self._running = [Running(listening(self.ollama)), Running(anthropic.serving(self.claude))]
         for one in self._running:
@@ -51,14 +62,6 @@ class Providers:
     def stop(self) -> None:
         for one in self._running:
             one.stop()
-
-    def _ollama(self, asked: Any) -> Any:
-        if self.policy.silent:
-            return ollama.Fault(name="silent_midway")
-        done = sum(message["role"] == "tool" for message in asked.messages)
-        first = next(message["content"] for message in asked.messages if message["role"] == "user")
-        calls = self.policy.calls(first, done, seen_in(asked.messages))
-        return ollama.Answer(calls=[{"name": name, "arguments": arguments} for name, arguments in calls])
 
     def _claude(self, asked: Any) -> Any:
         first = str(asked.messages[0]["content"])
