@@ -1,0 +1,98 @@
+"""What a plan will probably cost and how long it will take, from slices that were finished before. Pure.
+
+A slice is like those of its tier, or like all of them where its own tier has too few. Costs add up over the slices;
+time adds up along the longest chain of slices that wait for each other, since the others are done beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+LEAST = 5
+"""Fewer finished slices than this say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A finished slice: what it cost in micro-USD, and the seconds from its turn until it was merged."""
+
+    tier: str
+    micro: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A slice to come; `after` are the numbers of those before it."""
+
+    number: int
+    tier: str
+    after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle of what happened before, and the 10th and 90th percentile around it."""
+
+    low: float
+    middle: float
+    high: float
+
+    def __add__(self, other: Spread) -> Spread:
+        return Spread(self.low + other.low, self.middle + other.middle, self.high + other.high)
+
+    def at_least(self, other: Spread) -> Spread:
+        """The longer of both, each number by itself."""
+        return Spread(max(self.low, other.low), max(self.middle, other.middle), max(self.high, other.high))
+
+
+NOTHING = Spread(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Micro-USD and seconds of a whole plan, from so many finished slices.
+
+    The ends are sums of each slice's ends, so that they are wider apart than the 10th and 90th percentile of wholes.
+    """
+
+    micro: Spread
+    seconds: Spread
+    slices: int
+
+
+def estimate(pieces: Sequence[Piece], past: Sequence[Past]) -> Estimate | None:
+    """What to expect of `pieces`, or None as long as there is no history that tells."""
+    if len(past) < LEAST or not pieces:
+        return None
+    alike = {piece.number: _alike(piece, past) for piece in pieces}
+    micro = sum((spread([each.micro for each in alike[piece.number]]) for piece in pieces), NOTHING)
+    seconds = {number: spread([each.seconds for each in found]) for number, found in alike.items()}
+    return Estimate(micro, _longest(pieces, seconds), len(past))
+
+
+def _alike(piece: Piece, past: Sequence[Past]) -> Sequence[Past]:
+    own = [each for each in past if each.tier == piece.tier]
+    return own if len(own) >= LEAST else past
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Of at least two values."""
+    tenths = quantiles(values, n=10, method="inclusive")
+    return Spread(tenths[0], median(values), tenths[-1])
+
+
+def _longest(pieces: Sequence[Piece], seconds: Mapping[int, Spread]) -> Spread:
+    """Along the longest chain. `after` names earlier numbers only; what else it names counts as nothing."""
+    until: dict[int, Spread] = {}
+    for piece in sorted(pieces, key=lambda piece: piece.number):
+        before = NOTHING
+        for number in piece.after:
+            before = before.at_least(until.get(number, NOTHING))
+        until[piece.number] = before + seconds[piece.number]
+    longest = NOTHING
+    for each in until.values():
+        longest = longest.at_least(each)
+    return longest
