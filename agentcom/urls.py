@@ -13,6 +13,7 @@ from apps.forge import api as pulls
 from apps.forge import by_hand_api as by_hand
 from apps.forge import repos_api as repos
 from apps.gateway import views as gateway
+from apps.goals import api as goals
 from apps.tasks import api as tasks
 from apps.tasks import own_api as own
 
@@ -24,6 +25,7 @@ handler500 = "agentcom.errors.failed"
 api = [
     path("health", gateway.Health.as_view(), name="health"),
     path("schemas", gateway.Schemas.as_view(), name="schemas"),
+    path("schemas/<str:name>", gateway.DocumentSchema.as_view(), name="document_schema"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("enrol", agents.Enrol.as_view(), name="enrol"),
     path("tasks", tasks.Tasks.as_view(), name="api_tasks"),
@@ -39,6 +41,16 @@ api = [
         tasks.OnePrerequisite.as_view(),
         name="api_task_prerequisite",
     ),
+    path("goals", goals.Goals.as_view(), name="api_goals"),
+    path("goals/<int:pk>", goals.OneGoal.as_view(), name="api_goal"),
+    path("goals/<int:pk>/approve", goals.ApproveGoal.as_view(), name="api_goal_approve"),
+    path("goals/<int:pk>/cancel", goals.CancelGoal.as_view(), name="api_goal_cancel"),
+    path("goals/<int:pk>/go-on", goals.GoOn.as_view(), name="api_goal_go_on"),
+    path("goals/<int:pk>/resubmit", goals.ResubmitGoal.as_view(), name="api_goal_resubmit"),
+    path("goals/<int:pk>/plan", goals.GoalPlan.as_view(), name="api_goal_plan"),
+    path("goals/<int:pk>/history", goals.GoalHistory.as_view(), name="api_goal_history"),
+    path("goals/<int:pk>/goal.xml", goals.GoalDocument.as_view(), name="api_goal_document"),
+    path("goals/<int:pk>/plan.xml", goals.PlanDocument.as_view(), name="api_goal_plan_document"),
     path("agents", agents.Agents.as_view(), name="api_agents"),
     path("agents/enrolment-codes", agents.EnrolmentCodes.as_view(), name="api_enrolment_codes"),
     path("agents/<slug:name>", agents.OneAgent.as_view(), name="api_agent"),

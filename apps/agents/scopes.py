@@ -7,6 +7,8 @@ from collections.abc import Iterable
 SCOPES = {
     "tasks:read": "See tasks, their attempts and their history.",
     "tasks:write": "Submit, cancel and retry tasks.",
+    "goals:read": "See goals, their plans and what they cost.",
+    "goals:write": "Hand in, change, approve and cancel goals.",
     "agents:read": "See agents and what they do.",
     "agents:write": "Pause agents, mint enrolment codes and tokens. Operators only.",
     "endpoints:read": "See endpoints of models, and machines with their load.",

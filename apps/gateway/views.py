@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, connection
+from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -14,7 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.agents.fields import Refusal
 from apps.agents.permissions import Anybody
+from apps.events.documents import schemas as document_schemas
 from sidecar import __version__
 from sidecar.wire.frames import VERSION, schemas
 
@@ -73,3 +76,20 @@ class Schemas(APIView):
 def published() -> dict[str, Any]:
     """Made once; they change only with the code."""
     return schemas()
+
+
+class DocumentSchema(APIView):
+    """The XML Schema of a kind of document: `goal.xsd`, `plan.xsd`, and what they include."""
+
+    authentication_classes = []
+    permission_classes = [Anybody]
+
+    @extend_schema(
+        operation_id="schemas_document",
+        responses={(200, "application/xml"): OpenApiTypes.STR, (404, "application/json"): Refusal},
+        auth=[],
+    )
+    def get(self, request: Request, name: str) -> HttpResponse:
+        if (file := document_schemas().get(name)) is None:
+            raise Http404
+        return HttpResponse(file.read_bytes(), content_type="application/xml")

@@ -80,7 +80,7 @@ class Tasks(GenericAPIView[Task]):
     )
     def post(self, request: Request) -> Response:
         asked = SubmissionSerializer.read(request.data)
-        task, new = actions.submit(submission(asked, _idempotency_key(request)), by=actor(request))
+        task, new = actions.submit(submission(asked, idempotency_key(request)), by=actor(request))
         return Response(TASK_SHOWN.to_representation(task), status=201 if new else 200)
 
 
@@ -100,7 +100,8 @@ def narrowed(tasks: QuerySet[Task], asked: dict[str, Any]) -> QuerySet[Task]:
     return tasks
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request) -> str:
+    """What the header Idempotency-Key says, or nothing. Raises Invalid."""
     key = request.headers.get("Idempotency-Key", "").strip()
     if len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
         raise Invalid("idempotency_key", f"At most {LONGEST_KEY} printable ASCII characters.")
