@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.agents.lifecycle import AgentState
+from apps.brain.lifecycle import BRAIN
 from apps.events.kinds import Kind
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
@@ -23,6 +24,7 @@ LIFECYCLES = {
     "Verification": VERIFICATION,
     "Goal": GOAL,
     "Merge": MERGE,
+    "Brain": BRAIN,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.lifecycle import AgentState, state_of
+from apps.brain.lifecycle import BRAIN
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
 from apps.goals.lifecycle import GOAL, MERGE
@@ -17,6 +18,7 @@ LIFECYCLES = {
     "verification": VERIFICATION,
     "goal": GOAL,
     "merge": MERGE,
+    "brain": BRAIN,
 }
 each = pytest.mark.parametrize("one", list(LIFECYCLES.values()), ids=list(LIFECYCLES))
 
@@ -32,8 +34,8 @@ def test_every_status_can_be_reached_from_the_first(one: Lifecycle) -> None:
 
 
 @each
-def test_every_status_that_is_not_final_leads_to_one_that_is(one: Lifecycle) -> None:
-    ends = set(one.final)
+def test_every_status_leads_to_a_final_one_or_where_there_is_none_back_to_the_first(one: Lifecycle) -> None:
+    ends = set(one.final) or {move.target for move in one.moves if move.source is None}
     for _ in one.statuses:
         ends |= {move.source for move in one.moves if move.target in ends and move.source is not None}
 
@@ -60,6 +62,7 @@ def test_every_move_is_there_once_and_has_a_sentence(one: Lifecycle) -> None:
         (VERIFICATION, set()),
         (GOAL, set()),
         (MERGE, set()),
+        (BRAIN, set()),
     ],
     ids=list(LIFECYCLES),
 )
