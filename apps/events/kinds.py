@@ -99,6 +99,10 @@ class Kind(StrEnum):
     GOAL_REJECTED = "goal.rejected", "A person closed the goal's pull request without merging it."
     GOAL_RETRIED = "goal.retried", "A call of a model came to nothing; it is made again."
 
+    BRAIN_MOVED = "brain.moved", "The hub turned from one state to another; why is in the event."
+    BRAIN_PAUSED = "brain.paused", "A person paused the hub: it begins nothing by itself."
+    BRAIN_RESUMED = "brain.resumed", "A person let the hub go on."
+
     PRICE_SET = "price.set", "An operator entered the price of a model."
     BUDGET_SET = "budget.set", "An operator set what may be spent."
     BUDGET_WARNED = "budget.warned", "Four fifths of a budget are spent or set aside."

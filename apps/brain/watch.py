@@ -1,0 +1,38 @@
+"""What the rest of the hub knows of its health, as far as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.utils.module_loading import import_string
+
+logger = structlog.get_logger(__name__)
+ALARM = "brain.watchdog"
+
+
+def critical() -> int:
+    """How many critical problems the health report has."""
+    count = _found("apps.ops.health.critical")
+    return int(count()) if count else 0
+
+
+def alarm(message: str) -> None:
+    """A watchdog moved the hub."""
+    logger.error("the hub hung", reason=message)
+    if raise_ := _found("apps.ops.alerts.raise_"):
+        raise_(ALARM, "critical", message)
+
+
+def all_clear() -> None:
+    if clear := _found("apps.ops.alerts.clear"):
+        clear(ALARM)
+
+
+def _found(path: str) -> Callable[..., Any] | None:
+    try:
+        found: Callable[..., Any] = import_string(path)
+    except ImportError:
+        return None
+    return found
