@@ -14,6 +14,7 @@ from apps.forge import by_hand_api as by_hand
 from apps.forge import repos_api as repos
 from apps.gateway import views as gateway
 from apps.goals import api as goals
+from apps.ops import api as ops
 from apps.tasks import api as tasks
 from apps.tasks import own_api as own
 
@@ -82,6 +83,8 @@ api = [
     path("pulls/<int:pk>/merge", pulls.Merge.as_view(), name="api_pull_merge"),
     path("pulls/<int:pk>/close", pulls.Close.as_view(), name="api_pull_close"),
     path("pulls/<int:pk>/verify", pulls.Verify.as_view(), name="api_pull_verify"),
+    path("alerts", ops.Alerts.as_view(), name="api_alerts"),
+    path("alerts/<int:pk>/acknowledge", ops.AcknowledgeAlert.as_view(), name="api_alert_acknowledge"),
     path("tokens", tokens.Tokens.as_view(), name="api_tokens"),
     path("tokens/<int:pk>/rotate", tokens.RotateToken.as_view(), name="api_token_rotate"),
     path("tokens/<int:pk>/revoke", tokens.RevokeToken.as_view(), name="api_token_revoke"),

@@ -18,9 +18,11 @@ SCOPES = {
     "pulls:read": "See pull requests, their diff and evidence.",
     "pulls:write": "Comment on pull requests and have them verified.",
     "pulls:review": "Approve, request changes, merge and close, as the token's user. Operators only.",
+    "ops:read": "See alerts, the health report and what healing did.",
+    "ops:write": "Acknowledge alerts. Operators only.",
 }
 READING = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
-FOR_OPERATORS = frozenset({"agents:write", "endpoints:write", "pulls:review"})
+FOR_OPERATORS = frozenset({"agents:write", "endpoints:write", "pulls:review", "ops:write"})
 """Scopes that work only while the token's user is an active operator."""
 
 

@@ -102,6 +102,9 @@ class Kind(StrEnum):
     BRAIN_MOVED = "brain.moved", "The hub turned from one state to another; why is in the event."
     BRAIN_PAUSED = "brain.paused", "A person paused the hub: it begins nothing by itself."
     BRAIN_RESUMED = "brain.resumed", "A person let the hub go on."
+    ALERT_RAISED = "alert.raised", "Something is wrong that a person should know of."
+    ALERT_ACKNOWLEDGED = "alert.acknowledged", "A person has seen the alert."
+    ALERT_CLEARED = "alert.cleared", "What the alert told of is over."
 
     PRICE_SET = "price.set", "An operator entered the price of a model."
     BUDGET_SET = "budget.set", "An operator set what may be spent."
