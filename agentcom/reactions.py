@@ -26,17 +26,24 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.TASK_COMPLETED: (
         Reaction("apps.forge.jobs.take_result", needs="repo"),
         Reaction("apps.goals.jobs.task_changed", needs="goal"),
+        Reaction("apps.insight.jobs.take_result", needs="verification"),
     ),
     Kind.TASK_BURIED: (
         Reaction("apps.forge.jobs.take_failure", needs="forge"),
         Reaction("apps.goals.jobs.task_changed", needs="goal"),
+        Reaction("apps.insight.jobs.take_failure", needs="checkup"),
     ),
     Kind.TASK_CANCELLED: (
         Reaction("apps.forge.jobs.take_failure", needs="forge"),
         Reaction("apps.goals.jobs.task_changed", needs="goal"),
+        Reaction("apps.insight.jobs.take_failure", needs="checkup"),
     ),
     Kind.TASK_REVIVED: (Reaction("apps.goals.jobs.task_changed", needs="goal"),),
-    Kind.PULL_MERGED: (Reaction("apps.forge.jobs.verify_again"), Reaction("apps.goals.jobs.pull_ended", needs="goal")),
+    Kind.PULL_MERGED: (
+        Reaction("apps.forge.jobs.verify_again"),
+        Reaction("apps.goals.jobs.pull_ended", needs="goal"),
+        Reaction("apps.insight.jobs.merged"),
+    ),
     Kind.PULL_CLOSED: (Reaction("apps.goals.jobs.pull_ended", needs="goal"),),
     Kind.PULL_OPENED: (Reaction("apps.forge.jobs.refresh", needs="goal"),),
     Kind.GOAL_BEGUN: (Reaction("apps.goals.jobs.decompose", cluster="thinking"),),
@@ -54,5 +61,6 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.ENDPOINT_RESUMED: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.ENDPOINT_UP: (Reaction("apps.tasks.jobs.reroute"),),
     Kind.ENDPOINT_DOWN: (Reaction("apps.tasks.jobs.reroute"),),
-    Kind.REPO_SYNCED: (Reaction("apps.forge.jobs.base_moved"),),
+    Kind.REPO_SYNCED: (Reaction("apps.forge.jobs.base_moved"), Reaction("apps.insight.jobs.head_moved")),
+    Kind.REPO_CHANGED: (Reaction("apps.insight.jobs.head_moved", needs="checks"),),
 }

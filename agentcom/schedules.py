@@ -26,5 +26,6 @@ SCHEDULES = (
     Every("apps.ops.jobs.prune", minutes=60),
     Every("apps.tasks.jobs.prune", minutes=24 * 60),
     Every("apps.agents.jobs.prune", minutes=24 * 60),
+    Every("apps.insight.jobs.prune", minutes=24 * 60),
     Every("apps.repos.jobs.maintain_all", minutes=24 * 60),
 )

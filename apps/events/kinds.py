@@ -102,6 +102,11 @@ class Kind(StrEnum):
     BRAIN_MOVED = "brain.moved", "The hub turned from one state to another; why is in the event."
     BRAIN_PAUSED = "brain.paused", "A person paused the hub: it begins nothing by itself."
     BRAIN_RESUMED = "brain.resumed", "A person let the hub go on."
+    CHECKUP_BEGUN = "checkup.begun", "The head of a default branch is looked at."
+    CHECKUP_PASSED = "checkup.passed", "The default branch is well."
+    CHECKUP_FAILED = "checkup.failed", "The default branch is broken; what was found is with it."
+    CHECKUP_UNCLEAR = "checkup.unclear", "Nobody could say whether the default branch is well."
+
     ALERT_RAISED = "alert.raised", "Something is wrong that a person should know of."
     ALERT_ACKNOWLEDGED = "alert.acknowledged", "A person has seen the alert."
     ALERT_CLEARED = "alert.cleared", "What the alert told of is over."

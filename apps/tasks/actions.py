@@ -188,6 +188,7 @@ def _cancel(task: Task, by: str, reason: str) -> None:
         reason=reason,
         forge=bool(task.metadata.get("pull_request")),
         goal=task.goal,
+        checkup=task.metadata.get("checkup"),
     )
     dependencies.strand(task)
     wake.match_after_commit()

@@ -247,6 +247,7 @@ def complete(fence: Fence, result: Mapping[str, Any], reports: Sequence[Mapping[
         attempt=fence.attempt,
         repo=task.repo_id,
         goal=task.goal,
+        verification=task.work == Work.VERIFICATION,
     )
     dependencies.release(task)
     wake.match_after_commit()
@@ -367,7 +368,7 @@ def bury(
     changes = {**(also or {}), "finished_at": NOW, "demand": None, "not_before": None}
     tell = [*watchers(task.pk), "needs-you"]
     forge = bool(task.metadata.get("pull_request"))
-    facts |= {"reason": reason, "forge": forge, "goal": task.goal}
+    facts |= {"reason": reason, "forge": forge, "goal": task.goal, "checkup": task.metadata.get("checkup")}
     transition(task, TaskStatus.DEAD, Kind.TASK_BURIED, set=changes, where=where, tell=tell, **facts)
     dependencies.strand(task)
 

@@ -13,6 +13,7 @@ from apps.events.kinds import Kind
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
 from apps.goals.lifecycle import GOAL, MERGE
+from apps.insight.lifecycle import CHECKUP
 from apps.tasks.lifecycle import ATTEMPT, TASK
 from tests.model.invariants import INVARIANTS
 
@@ -25,6 +26,7 @@ LIFECYCLES = {
     "Goal": GOAL,
     "Merge": MERGE,
     "Brain": BRAIN,
+    "Checkup": CHECKUP,
 }
 
 

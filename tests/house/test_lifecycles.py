@@ -9,6 +9,7 @@ from apps.brain.lifecycle import BRAIN
 from apps.events.lifecycle import Lifecycle
 from apps.forge.lifecycle import PULL, VERIFICATION
 from apps.goals.lifecycle import GOAL, MERGE
+from apps.insight.lifecycle import CHECKUP
 from apps.tasks.lifecycle import ATTEMPT, HELD, TASK, Outcome, TaskStatus
 
 LIFECYCLES = {
@@ -19,6 +20,7 @@ LIFECYCLES = {
     "goal": GOAL,
     "merge": MERGE,
     "brain": BRAIN,
+    "checkup": CHECKUP,
 }
 each = pytest.mark.parametrize("one", list(LIFECYCLES.values()), ids=list(LIFECYCLES))
 
@@ -63,6 +65,7 @@ def test_every_move_is_there_once_and_has_a_sentence(one: Lifecycle) -> None:
         (GOAL, set()),
         (MERGE, set()),
         (BRAIN, set()),
+        (CHECKUP, set()),
     ],
     ids=list(LIFECYCLES),
 )

@@ -1,0 +1,141 @@
+"""Looking at the head of a default branch: begun once for each head, ended by what an agent reports of its checks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from apps.events.kinds import Kind
+from apps.events.log import record, transition
+from apps.events.refused import Stale
+from apps.forge.verification import shortcoming
+from apps.insight import faults, markers
+from apps.insight.lifecycle import CheckupStatus
+from apps.insight.models import Checkup
+from apps.repos import mirror
+from apps.repos.models import Repo
+from apps.tasks.actions import Submission, submit
+from apps.tasks.lifecycle import Outcome
+from apps.tasks.models import Attempt, Lane, Task, Work
+from apps.tasks.verdict import summary
+
+TELL = ("dashboard",)
+BY = "checkup"
+MAX_ATTEMPTS = 2
+AROUND = 300.0
+"""Seconds that a checkout and a sandbox may take beside the checks themselves."""
+KINDS = {
+    CheckupStatus.PASSED: Kind.CHECKUP_PASSED,
+    CheckupStatus.FAILED: Kind.CHECKUP_FAILED,
+    CheckupStatus.ERROR: Kind.CHECKUP_UNCLEAR,
+}
+
+
+def unexamined(repo: Repo) -> str:
+    """The head of its default branch when nobody has looked at it yet; else empty. Raises GitFailed."""
+    head = mirror.head(repo.mirror, repo.default_branch) if mirror.exists(repo.mirror) else None
+    if head is None or Checkup.objects.filter(repo=repo, status=CheckupStatus.PENDING).exists():
+        return ""
+    known = Checkup.objects.filter(repo=repo, basis=_basis(repo, head)).exclude(status=CheckupStatus.ERROR)
+    return "" if known.exists() else head
+
+
+def _basis(repo: Repo, head: str) -> str:
+    asked = hashlib.sha256(json.dumps(repo.checks, sort_keys=True).encode()).hexdigest()
+    return f"{head[:64]}.{asked[:16]}"
+
+
+def begin(repo: Repo) -> Checkup | None:
+    """Look at the head now, if nobody did: for marks of a merge at once, and have an agent run the checks.
+
+    Where marks were left, the checks would only say so again; they are not run. Raises GitFailed.
+    """
+    head = unexamined(repo)
+    if not head:
+        return None
+    left = faults.of_markers([(one.path, one.line) for one in markers.find(repo.mirror, head)])
+    try:
+        with transaction.atomic():
+            return _begin(repo, head, left)
+    except IntegrityError:  # somebody else looks at it
+        return None
+
+
+def _begin(repo: Repo, head: str, left: list[dict[str, Any]]) -> Checkup:
+    made = Checkup.objects.create(repo=repo, commit=head, basis=_basis(repo, head), status=CheckupStatus.PENDING)
+    if not left and repo.checks:
+        made.task = submit(_wanted(made), by=BY)[0]
+        made.save(update_fields=["task"])
+    record(Kind.CHECKUP_BEGUN, made, tell=TELL, repo=repo.slug, commit=head, task=made.task_id)
+    if left:
+        _end(made, CheckupStatus.FAILED, faults=left, note="Marks of a merge were left in it.")
+    elif made.task is None:
+        _end(made, CheckupStatus.PASSED)
+    return made
+
+
+def _wanted(checkup: Checkup) -> Submission:
+    repo = checkup.repo
+    return Submission(
+        title=f"Check {repo.default_branch} of {repo.slug} at {checkup.commit[:12]}"[:200],
+        work=Work.VERIFICATION,
+        lane=Lane.HIGH,
+        repo=repo,
+        commit=checkup.commit,
+        checks=repo.checks,
+        metadata={"checkup": checkup.pk},
+        max_attempts=MAX_ATTEMPTS,
+        timeout_seconds=AROUND + sum(float(check.get("timeout_seconds", 120.0)) for check in repo.checks),
+        idempotency_key=f"checkup/{checkup.pk}",
+    )
+
+
+def take_report(task: Task) -> Checkup | None:
+    """The checks were run: the checkup that this ended, None when it was none or has ended. Raises GitFailed."""
+    checkup = _pending(task)
+    attempt = Attempt.objects.filter(task=task, outcome=Outcome.SUCCEEDED).order_by("-pk").first()
+    if checkup is None or attempt is None:
+        return None
+    report = attempt.reports[-1] if attempt.reports else {}
+    tree = mirror.tree_of(checkup.repo.mirror, checkup.commit)
+    note = shortcoming(report, task.checks, commit=checkup.commit, tree=tree)
+    # a check that could not be run says nothing about the branch
+    failed = [check for check in report.get("checks", ()) if check.get("status") in {"fail", "timeout"}]
+    about = report.get("commit") == checkup.commit and report.get("tree") == tree
+    if not note:
+        return _conclude(checkup, CheckupStatus.PASSED, report=report)
+    if about and failed:
+        found = faults.of_checks(failed)
+        return _conclude(checkup, CheckupStatus.FAILED, report=report, faults=found, note=summary(failed)[:500])
+    return _conclude(checkup, CheckupStatus.ERROR, report=report, note=note[:500])
+
+
+def give_up(task: Task) -> Checkup | None:
+    """No agent could run the checks, or somebody cancelled them; that says nothing about the branch."""
+    checkup = _pending(task)
+    if checkup is None:
+        return None
+    note = f"No agent could run the checks: {task.last_error or task.status}"
+    return _conclude(checkup, CheckupStatus.ERROR, note=note[:500])
+
+
+def _pending(task: Task) -> Checkup | None:
+    return Checkup.objects.select_related("repo").filter(task=task, status=CheckupStatus.PENDING).first()
+
+
+def _conclude(checkup: Checkup, status: CheckupStatus, **found: Any) -> Checkup | None:
+    try:
+        with transaction.atomic():
+            _end(checkup, status, **found)
+    except Stale:  # the report came in twice
+        return None
+    return checkup
+
+
+def _end(checkup: Checkup, status: CheckupStatus, **found: Any) -> None:
+    facts = {"repo": checkup.repo.slug, "commit": checkup.commit, "note": found.get("note", "")}
+    transition(checkup, status, KINDS[status], set={"ended_at": Now(), **found}, tell=TELL, **facts)
