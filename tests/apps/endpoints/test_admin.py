@@ -82,6 +82,16 @@ def test_a_wait_that_cannot_be_is_refused_beside_its_field(operator: Client, sec
     assert 120 == rule_of("standard").wait_seconds
 
 
+def test_who_thinks_for_the_hub_is_a_rule_that_waits_for_nobody(operator: Client) -> None:
+    path = reverse("admin:endpoints_routingrule_change", args=[rule_of("thinking").pk])
+    html = operator.get(path).content.decode()
+    answer = operator.post(path, {"chain": '["local", "claude"]'})
+
+    assert ("the hub&#x27;s own thinking" in html, "wait_seconds" in html) == (True, False)
+    assert 302 == answer.status_code
+    assert (["local", "claude"], 120) == (rule_of("thinking").chain, rule_of("thinking").wait_seconds)
+
+
 def test_rules_are_neither_added_nor_taken_away_nor_moved_to_another_tier(operator: Client) -> None:
     asked(operator, "trivial", tier="complex", chain='["mine"]')
     trivial = rule_of("trivial")
