@@ -22,10 +22,12 @@ SCHEDULES = (
     Every("apps.ledger.jobs.reap", minutes=5),
     Every("apps.ledger.jobs.watch_pace", minutes=1),
     Every("apps.goals.jobs.sweep", minutes=1),
+    Every("apps.brain.jobs.think", minutes=1),
     Every("apps.forge.jobs.refresh_all", minutes=10),
     Every("apps.ops.jobs.prune", minutes=60),
     Every("apps.tasks.jobs.prune", minutes=24 * 60),
     Every("apps.agents.jobs.prune", minutes=24 * 60),
     Every("apps.insight.jobs.prune", minutes=24 * 60),
+    Every("apps.brain.jobs.prune", minutes=24 * 60),
     Every("apps.repos.jobs.maintain_all", minutes=24 * 60),
 )

@@ -174,6 +174,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "TaskStatus": "apps.tasks.lifecycle.TASK.choices",
         "PullStatus": "apps.forge.lifecycle.PULL.choices",
+        "BrainState": "apps.brain.lifecycle.BRAIN.choices",
         "VerificationStatus": "apps.forge.lifecycle.VERIFICATION.choices",
         "GoalStatus": "apps.goals.lifecycle.GOAL.choices",
         "MergeStatus": "apps.goals.lifecycle.MERGE.choices",

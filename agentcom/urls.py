@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from apps.agents import api as agents
 from apps.agents import endpoints_api as endpoints
 from apps.agents import token_api as tokens
+from apps.brain import api as brain
 from apps.forge import api as pulls
 from apps.forge import by_hand_api as by_hand
 from apps.forge import repos_api as repos
@@ -73,6 +74,10 @@ api = [
     path("repos", repos.Repos.as_view(), name="api_repos"),
     path("repos/<str:slug>", repos.OneRepo.as_view(), name="api_repo"),
     path("repos/<str:slug>/sync", repos.SyncRepo.as_view(), name="api_repo_sync"),
+    path("brain", brain.OneBrain.as_view(), name="api_brain"),
+    path("brain/history", brain.BrainHistory.as_view(), name="api_brain_history"),
+    path("brain/pause", brain.PauseBrain.as_view(), name="api_brain_pause"),
+    path("brain/resume", brain.ResumeBrain.as_view(), name="api_brain_resume"),
     path("pulls", pulls.Pulls.as_view(), name="api_pulls"),
     path("pulls/<int:pk>", pulls.OnePull.as_view(), name="api_pull"),
     path("pulls/<int:pk>/diff", pulls.PullDiff.as_view(), name="api_pull_diff"),

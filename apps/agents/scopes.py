@@ -15,6 +15,8 @@ SCOPES = {
     "endpoints:write": "Add, change, drain and remove endpoints. Operators only.",
     "repos:read": "See repositories.",
     "repos:write": "Register, pause and synchronise repositories.",
+    "brain:read": "See what the hub does by itself.",
+    "brain:write": "Pause the hub and let it go on. Operators only.",
     "pulls:read": "See pull requests, their diff and evidence.",
     "pulls:write": "Comment on pull requests and have them verified.",
     "pulls:review": "Approve, request changes, merge and close, as the token's user. Operators only.",
@@ -22,7 +24,7 @@ SCOPES = {
     "ops:write": "Acknowledge alerts. Operators only.",
 }
 READING = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
-FOR_OPERATORS = frozenset({"agents:write", "endpoints:write", "pulls:review", "ops:write"})
+FOR_OPERATORS = frozenset({"agents:write", "brain:write", "endpoints:write", "pulls:review", "ops:write"})
 """Scopes that work only while the token's user is an active operator."""
 
 

@@ -26,7 +26,7 @@ def goal_moved(_goal: int) -> None:
 
 
 def goal_ended(_goal: int) -> None:
-    """A goal ended, or waits for a person: there may be room for another, and something new to find."""
+    """A goal ended, or its pull request did: there may be room for another, and something new to find."""
     actions.progressed()
     actions.stirred()
     actions.think()
