@@ -20,7 +20,7 @@ from apps.endpoints.completion import Question
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.events.refused import Refused
-from apps.goals import claims, grounding, plan, progress, prompts
+from apps.goals import claims, grounding, history, plan, progress, prompts
 from apps.goals.actions import watchers
 from apps.goals.answers import Fault
 from apps.goals.claims import Claim, Unusable
@@ -162,8 +162,8 @@ def _branch(goal: Goal, base: str) -> str:
 def _adopt(claim: Claim, made: plan.Plan, model: str, *, branch: str, base: str) -> None:
     """Write the plan and its slices down; without approval to wait for, it is carried out from here."""
     goal = claim.held()
-    Plan.objects.create(goal=goal, document=plan.document(made), model=model[:240])
-    progress.add_slices(goal, [_row(piece) for piece in made.slices])
+    slices = progress.add_slices(goal, [_row(piece) for piece in made.slices])
+    Plan.objects.create(goal=goal, document=plan.document(made), model=model[:240], estimate=history.expected(slices))
     facts = {"branch": branch, "base": base, "tries": 0, "claim_until": None, "hold": "", "not_before": None}
     told: dict[str, Any] = {"slices": len(made.slices), "model": model}
     if goal.needs_approval:
