@@ -13,13 +13,17 @@ from django.views.decorators.http import require_safe
 from apps.agents.models import Agent
 from apps.dashboard import counting
 from apps.dashboard.budgets import strained
+from apps.dashboard.goals import listed
 from apps.dashboard.rows import agent_rows
 from apps.forge.models import PullRequest
+from apps.goals import reading
+from apps.goals.models import Goal
 from apps.ledger import pauses
 from apps.repos.models import Repo
 from apps.tasks.models import Attempt, ProgressBatch, Task
 
 SHOWN = 8
+GOALS = Goal.objects.select_related("repo", "plan")
 RUNNING_SHOWN = 20
 
 
@@ -41,6 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "lanes": counting.lanes(),
         "finished": just_finished(),
         "needs": needs_you(),
+        "goals": listed(reading.under_way(GOALS)[:SHOWN]),
         "first_run": first_steps(),
     }
     return render(request, "overview.html", context)
@@ -69,6 +74,7 @@ def needs_you() -> dict[str, Any]:
     """What stands still until a person acts."""
     waiting = PullRequest.objects.filter(pk__in=counting.newest_waiting_pulls(SHOWN))
     return {
+        "goals": listed(reading.needing_people(GOALS)[:SHOWN]),
         "pulls": list(waiting.select_related("repo").prefetch_related("verifications")),
         "pulls_count": counting.capped(counting.waiting_pulls()),
         "dead": list(counting.dead_letter().select_related("repo").order_by("-id")[:SHOWN]),

@@ -12,6 +12,8 @@ from django.urls.converters import IntConverter
 from apps.dashboard import (
     agents,
     dead,
+    goal_actions,
+    goals,
     machines,
     overview,
     people,
@@ -41,6 +43,11 @@ OPEN = [
 ]
 PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "overview": ("", overview.overview),
+    "goals": ("goals", goals.goals),
+    "goal_new": ("goals/new", goals.goal_new),
+    "goal": ("goals/<id:pk>", goals.goal),
+    "goal_edit": ("goals/<id:pk>/edit", goals.goal_edit),
+    "goal_act": ("goals/<id:pk>/<slug:verb>", goal_actions.goal_act),
     "tasks": ("tasks", tasks.tasks),
     "task_new": ("tasks/new", tasks.task_new),
     "task": ("tasks/<id:pk>", tasks.task),

@@ -99,7 +99,7 @@ def found(pk: int) -> Goal:
 def whole(pk: int) -> dict[str, Any]:
     """Everything that is known of a goal but its plan, in a fixed number of queries. Raises Http404."""
     goal: Any = found(pk)
-    goal.waits = reading.waits_for(goal)
+    goal.waits = reading.holds([goal]).get(pk, "")
     goal.before = list(Goal.objects.filter(dependants__goal=goal).order_by("pk"))
     goal.cost = reading.cost_of(goal)
     return dict(WholeGoal(goal).data)

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q, Sum
+from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 
 from apps.goals import standing
+from apps.goals.backlog import AWAITING_APPROVAL
 from apps.goals.course import State
-from apps.goals.lifecycle import GoalStatus
+from apps.goals.lifecycle import ACTIVE, GoalStatus
 from apps.goals.models import Dependency, Goal, Merge, Plan, Slice
 from apps.ledger.lifecycle import ChargeStatus
 from apps.ledger.models import Charge
 from apps.ledger.pricing import CLASSES
 from apps.tasks.models import Attempt, Task
 from apps.tasks.spending import PURPOSE
+
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,23 +116,58 @@ def _spent(found: dict[str, Any], name: str) -> Spent:
     )
 
 
-def waits_for(goal: Goal) -> str:
-    """What keeps it from going on, in a sentence; empty when nothing does."""
-    if goal.awaits_approval and plan_of(goal) is not None:
+def holds(goals: Sequence[Goal]) -> dict[int, str]:
+    """What keeps each of `goals` from going on, in a sentence; nothing for the rest. At most two queries."""
+    waiting = [goal.pk for goal in goals if goal.status == GoalStatus.SUBMITTED]
+    missing: dict[int, list[str]] = {}
+    if waiting:
+        links = Dependency.objects.filter(goal__in=waiting, prerequisite__landed_at__isnull=True)
+        for pk, before, status in links.order_by("prerequisite_id").values_list(
+            "goal_id", "prerequisite_id", "prerequisite__status"
+        ):
+            missing.setdefault(pk, []).append(f"goal {before} ({status.replace('_', ' ')})")
+    planned = [goal.pk for goal in goals if goal.awaits_approval]
+    approvable = set(Plan.objects.filter(goal__in=planned).values_list("goal_id", flat=True)) if planned else set()
+    found = {goal.pk: _hold(goal, missing.get(goal.pk, []), goal.pk in approvable) for goal in goals}
+    return {pk: words for pk, words in found.items() if words}
+
+
+def _hold(goal: Goal, missing: Sequence[str], approvable: bool) -> str:
+    if approvable:
         return "Its plan waits for a person's approval."
     if goal.status == GoalStatus.NEEDS_REVIEW:
         return goal.reason or "A person has to decide."
     if goal.status != GoalStatus.SUBMITTED:
         return "" if goal.is_final else goal.hold
-    before = Dependency.objects.filter(goal=goal, prerequisite__landed_at__isnull=True).order_by("prerequisite_id")
-    missing = list(before.values_list("prerequisite_id", "prerequisite__status")[:4])
     if missing:
-        named = ", ".join(f"goal {pk} ({status.replace('_', ' ')})" for pk, status in missing[:3])
-        more = " and others" if len(missing) > 3 else ""
-        return f"Waits until the work of {named}{more} is merged."
+        more = " and others" if len(missing) > MOST_NAMED else ""
+        return f"Waits until the work of {', '.join(missing[:MOST_NAMED])}{more} is merged."
     if goal.repo.paused:
         return f"The repository {goal.repo.slug} is paused."
     return goal.hold or "Waits for its turn."
+
+
+def merged_parts(goals: Sequence[Goal]) -> dict[int, tuple[int, int]]:
+    """How many slices of each of `goals` are merged, of how many. One query."""
+    rows = Slice.objects.filter(goal__in=[goal.pk for goal in goals]).order_by().values("goal_id")
+    counted = rows.annotate(merged=Count("merged_at"), all=Count("pk"))
+    return {row["goal_id"]: (row["merged"], row["all"]) for row in counted}
+
+
+def needing_people(goals: QuerySet[Goal]) -> QuerySet[Goal]:
+    """Those that wait for a person: plans to approve, and what the hub cannot go on with."""
+    unfinished = goals.filter(finished_at__isnull=True)  # because that is in an index
+    return unfinished.filter(AWAITING_APPROVAL | Q(status=GoalStatus.NEEDS_REVIEW)).order_by("lane", "pk")
+
+
+def under_way(goals: QuerySet[Goal]) -> QuerySet[Goal]:
+    """Those that the hub goes on with by itself."""
+    return goals.filter(status__in=ACTIVE, finished_at__isnull=True).exclude(AWAITING_APPROVAL).order_by("lane", "pk")
+
+
+def backlog(goals: QuerySet[Goal]) -> QuerySet[Goal]:
+    """Those that wait for their turn, in the order in which they get it."""
+    return goals.filter(status=GoalStatus.SUBMITTED, finished_at__isnull=True).order_by("lane", "pk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,20 +190,9 @@ class Judged:
 
 
 def judged(goal: Goal) -> Judged:
-    """How the goal was judged, however far that went."""
-    said: dict[str, Any] = goal.judgement or {}
-    rows = list(said.get("criteria") or [])
-    rows += [None] * (len(goal.success_criteria) - len(rows))
-    criteria = [_criterion(words, row) for words, row in zip(goal.success_criteria, rows, strict=False)]
-    passed = said.get("passed", said["verdict"] == "pass" if "verdict" in said else None)
-    gaps = [gap if isinstance(gap, dict) else {"description": str(gap)} for gap in said.get("gaps") or []]
-    return Judged(criteria=criteria, passed=passed, reason=str(said.get("reason", "")), gaps=gaps)
-
-
-def _criterion(words: str, row: Any) -> Criterion:
-    if isinstance(row, dict):
-        shows = row.get("shows") or row.get("evidence") or row.get("reason") or ""
-        return Criterion(words=words, met=bool(row.get("met")), shows=str(shows))
-    if isinstance(row, list | tuple) and len(row) == 2:
-        return Criterion(words=words, met=bool(row[0]), shows=str(row[1]))
-    return Criterion(words=words)
+    """How the goal was judged last, or what it will be judged by."""
+    said: dict[str, Any] = goal.judgement
+    if "verdict" not in said:
+        return Judged(criteria=[Criterion(words=words) for words in goal.success_criteria])
+    criteria = [Criterion(words=row["criterion"], met=row["met"], shows=row["where"]) for row in said["criteria"]]
+    return Judged(criteria=criteria, passed=said["verdict"] == "pass", reason=said["reason"], gaps=said["gaps"])

@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 
 from apps.dashboard import counting, spending
 from apps.dashboard.summing import Spent
+from apps.goals import reading
+from apps.goals.models import Goal
 from apps.ledger import pricing
 from apps.tasks.models import Lane, Task
 from apps.tasks.verdict import name_of
@@ -37,6 +39,19 @@ TONES: Mapping[str, str] = {
     "reclaimed": "warn",
     "stale": "warn",
     "changes_requested": "warn",
+    "decomposing": "busy",
+    "executing": "busy",
+    "verifying": "busy",
+    "running": "busy",
+    "done": "busy",
+    "merging": "busy",
+    "complete": "good",
+    "landed": "good",
+    "needs_review": "warn",
+    "sent_back": "warn",
+    "conflict": "warn",
+    "red": "bad",
+    "lost": "bad",
     "dead": "bad",
     "failed": "bad",
     "fail": "bad",
@@ -46,7 +61,13 @@ TONES: Mapping[str, str] = {
     "waiting": "hollow",
     "offline": "hollow",
 }
-WORDS: Mapping[str, str] = {"dead": "dead letter", "pass": "passed", "fail": "failed"}
+WORDS: Mapping[str, str] = {
+    "dead": "dead letter",
+    "pass": "passed",
+    "fail": "failed",
+    "done": "to be merged",
+    "red": "checks failed",
+}
 RISK_TONES: Mapping[int, str] = {1: "good", 2: "warn", 3: "bad"}
 RISK_WORDS: Mapping[int, str] = {1: "low", 2: "medium", 3: "high"}
 SANDBOX_WORDS: Mapping[str, str] = {
@@ -112,7 +133,7 @@ def pill(status: str) -> SafeString:
 @register.simple_tag
 def dot(status: str) -> SafeString:
     """A coloured dot whose meaning is also there for those who cannot see it."""
-    beat = " pulse" if status in ("working", "assigned") else ""
+    beat = " pulse" if status in ("working", "assigned", "executing", "decomposing", "verifying") else ""
     shown = words(status)
     return format_html(
         '<span class="dot {}{}" title="{}"></span><span class="unseen">{}</span>', tone(status), beat, shown, shown
@@ -227,8 +248,9 @@ def section(context: Mapping[str, Any]) -> str:
 
 @register.simple_tag
 def waiting_for_you() -> dict[str, counting.Count]:
-    """The two counts beside the navigation."""
+    """The counts beside the navigation."""
     return {
+        "goals": counting.capped(reading.needing_people(Goal.objects.all()), 99),
         "pulls": counting.capped(counting.waiting_pulls(), 99),
         "dead": counting.capped(counting.dead_letter(), 99),
     }

@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.goals.lifecycle import GOAL, GoalStatus
 from apps.goals.models import Goal, Merge, Plan, Slice
 from apps.repos.models import Repo
+from apps.tasks.models import Task
 from tests import cast
 
 
@@ -45,9 +46,16 @@ def handed_in(one: Slice) -> Slice:
     return one
 
 
+def done(one: Slice) -> Slice:
+    """Its task is completed."""
+    ended = {"status": "completed", "finished_at": timezone.now(), "demand": None}
+    Task.objects.filter(pk=one.task_id or 0).update(**ended)
+    return one
+
+
 def merged(one: Slice) -> Slice:
     """Its work is in the goal's branch."""
-    handed_in(one)
+    done(handed_in(one))
     Merge.objects.create(
         goal=one.goal, slice=one, head="a" * 40, onto="b" * 40, status="landed", ended_at=timezone.now()
     )

@@ -216,7 +216,7 @@ def test_the_plan_shows_each_slice(call):
     shown = call.get(f"/api/goals/{goal.pk}/plan").json()
 
     assert ["merged", "running", "waiting"] == [step["state"] for step in shown["slices"]]
-    assert ["queued", "queued", None] == [step["task_status"] for step in shown["slices"]]
+    assert ["completed", "queued", None] == [step["task_status"] for step in shown["slices"]]
     assert shown["estimate"] is None
     assert ["landed"] == [merge["status"] for merge in shown["merges"]]
     document = read(call.get(f"/api/goals/{goal.pk}/plan.xml").content, PLAN)
