@@ -49,6 +49,21 @@ class AttemptEvidence:
 
 
 @dataclass(frozen=True)
+class PartEvidence:
+    """One of the tasks that a goal's pull request is made of: by whom, and how its own checks ended. Micro-USD."""
+
+    task: int
+    title: str
+    agent: str
+    model: str
+    attempts: int
+    passed: int
+    checks: int
+    cost_microusd: int
+    commit: str
+
+
+@dataclass(frozen=True)
 class VerificationEvidence:
     """Who repeated the checks on what. `independent`: by another agent than the author. `stale`: of another tree."""
 
@@ -79,6 +94,7 @@ class Evidence:
     tokens: Mapping[str, int]
     cost_microusd: int
     attempts: Sequence[AttemptEvidence]
+    parts: Sequence[PartEvidence]
     checks: Sequence[CheckEvidence]
     verification: VerificationEvidence | None
     summary: str
@@ -119,6 +135,7 @@ def evidence_of(pull: PullRequest) -> Evidence:
         tokens=_tokens(tries),
         cost_microusd=sum(int(one.result.get("cost_microusd", 0)) for one in tries),
         attempts=[_attempt(one) for one in tries],
+        parts=_parts(tries) if pull.goal is not None else [],
         checks=_checks(pull.checks, reports, proven.report if proven else {}),
         verification=verified,
         summary=_summary(bool(pull.checks), verified),
@@ -144,7 +161,28 @@ def _tries(pull: PullRequest) -> list[Attempt]:
     rows = Attempt.objects.filter(task__work=Work.CHANGE, pk__lte=pull.attempt_id).exclude(outcome=Outcome.OPEN)
     whose = Q(task=pull.task_id) if pull.goal is None else Q(task__goal=pull.goal)
     own = rows.filter(whose | Q(task__metadata__pull_request=pull.pk))
-    return list(own.select_related("agent").order_by("pk"))
+    return list(own.select_related("agent", "task").order_by("pk"))
+
+
+def _parts(tries: Sequence[Attempt]) -> list[PartEvidence]:
+    """Each task that was completed for the goal, in the order in which it was."""
+    done = [one for one in tries if one.outcome == Outcome.SUCCEEDED]
+    return [_part(one, [other for other in tries if other.task_id == one.task_id]) for one in done]
+
+
+def _part(done: Attempt, tries: Sequence[Attempt]) -> PartEvidence:
+    ran = done.reports[-1].get("checks", ()) if done.reports else ()
+    return PartEvidence(
+        task=done.task_id,
+        title=done.task.title,
+        agent=done.agent.name,
+        model=str(done.result.get("model", "")),
+        attempts=len(tries),
+        passed=sum(check.get("status") == "pass" for check in ran),
+        checks=len(ran),
+        cost_microusd=sum(int(one.result.get("cost_microusd", 0)) for one in tries),
+        commit=str(done.result.get("commit", "")),
+    )
 
 
 def _attempt(one: Attempt) -> AttemptEvidence:

@@ -29,6 +29,19 @@ def _parts(it: Evidence) -> Iterator[str]:
     yield f"### Risk: {LEVELS.get(it.risk, 'high')} ({it.risk})"
     reasons = [f"- {escaped(reason['sentence'])}" for reason in it.risk_reasons]
     yield "\n".join(_capped(reasons, MAX_REASONS)) or "- Nothing speaks against it."
+    if it.parts:
+        yield "### Parts"
+        yield _table(
+            ["task", "what", "agent", "model", "attempts", "checks", "cost", "commit"],
+            [
+                [
+                    str(one.task), escaped(one.title, 120), code(one.agent), code(one.model) if one.model else "none",
+                    str(one.attempts), f"{one.passed} of {one.checks} passed",
+                    f"${one.cost_microusd / 1_000_000:.4f}", code(one.commit[:12]),
+                ]
+                for one in it.parts
+            ],
+        )  # fmt: skip
     yield "### Attempts"
     yield _table(
         ["attempt", "agent", "outcome", "why"],

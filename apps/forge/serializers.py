@@ -175,6 +175,18 @@ class VerificationEvidenceSerializer(Plain):
     note = serializers.CharField()
 
 
+class PartEvidenceSerializer(Plain):
+    task = serializers.IntegerField()
+    title = serializers.CharField()
+    agent = serializers.CharField()
+    model = serializers.CharField()
+    attempts = serializers.IntegerField()
+    passed = serializers.IntegerField()
+    checks = serializers.IntegerField()
+    cost_microusd = serializers.IntegerField()
+    commit = serializers.CharField()
+
+
 class EvidenceSerializer(Plain):
     """Why it can be believed. Cost in micro-USD, durations in milliseconds; `markdown` is the block for a forge."""
 
@@ -189,6 +201,7 @@ class EvidenceSerializer(Plain):
     tokens = serializers.DictField(child=serializers.IntegerField())
     cost_microusd = serializers.IntegerField()
     attempts = AttemptEvidenceSerializer(many=True)
+    parts = PartEvidenceSerializer(many=True)
     checks = CheckEvidenceSerializer(many=True)
     verification = VerificationEvidenceSerializer(allow_null=True)
     summary = serializers.CharField()

@@ -82,6 +82,12 @@ def sweep() -> None:
     _stop_leftovers()
 
 
+def means_changed(_row: int = 0) -> None:
+    """A budget, a price, an endpoint or the gate changed: what was held up for it is looked at now, not in a minute."""
+    Goal.objects.unfinished().filter(status__in=ACTIVE, tries=0, claim_until__isnull=True).update(not_before=None)
+    sweep()
+
+
 def catch_up(goal: int) -> None:
     """Take reports that nobody took, then do what is next."""
     found = Goal.objects.filter(pk=goal).first()

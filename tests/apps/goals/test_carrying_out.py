@@ -8,6 +8,8 @@ from django.contrib.auth.models import User
 from apps.events.models import Event
 from apps.forge import actions as forge
 from apps.forge import merging
+from apps.forge.evidence import evidence_of
+from apps.forge.evidence_text import markdown
 from apps.forge.models import PullRequest
 from apps.goals import actions, gate, jobs
 from apps.goals.models import Goal, Merge
@@ -80,6 +82,9 @@ def test_what_is_judged_complete_becomes_one_pull_request_for_a_person(foundry: 
     pull = PullRequest.objects.get()
     assert (goal.pk, goal.branch, "main", "Say more") == (pull.goal, pull.branch, pull.base_branch, pull.title)
     assert {"make test", "check one", "check two"} == {check["target"] for check in pull.checks}
+    it = evidence_of(pull)
+    assert [("one", 1, 2), ("two", 1, 2)] == [(part.title, part.attempts, part.passed) for part in it.parts]
+    assert "### Parts" in markdown(it)
     assert before == foundry.workshop.main()
     assert "goal.completed" == kinds(goal)[-1]
 

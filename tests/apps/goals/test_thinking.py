@@ -142,8 +142,10 @@ def test_without_anybody_to_think_a_goal_waits_and_nothing_is_counted(foundry: F
     assert ("decomposing", 0) == (held.status, held.tries)
     assert "no endpoint is up" in held.hold
 
-    going = due(goal)
+    jobs.means_changed()
+    drain()
 
+    going = cast.fresh(goal)
     assert ("executing", "") == (going.status, going.hold)
 
 
