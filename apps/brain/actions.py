@@ -133,6 +133,7 @@ def _ask(brain: Brain) -> None:
 def _carry_on(brain: Brain, seen: Situation, at: datetime) -> None:
     """What is to be done in the state that the hub is in."""
     if seen.paused:
+        own.withdraw()  # whoever paused it may have been killed before that, or a slice came in between
         return
     if brain.state is State.EXECUTING and seen.pending:
         _begin(at)
@@ -212,11 +213,12 @@ def pause(*, by: str, reason: str = "") -> bool:
     """Begin nothing any more; what agents have in hand goes on. False when it was paused already."""
     brain = current()
     with transaction.atomic():
-        if not gate.close(by=by, reason=reason):
-            return False
-        taken = own.withdraw()
-        record(Kind.BRAIN_PAUSED, brain, tell=TELL, actor=by, reason=reason[:LONGEST_REASON], withdrawn=taken)
-    return True
+        closed = gate.close(by=by, reason=reason)
+        if closed:
+            record(Kind.BRAIN_PAUSED, brain, tell=TELL, actor=by, reason=reason[:LONGEST_REASON])
+    # Only now does everybody see the gate shut: what was handed in just before is among what is taken out.
+    own.withdraw()
+    return closed
 
 
 def resume(*, by: str, now: datetime | None = None) -> bool:

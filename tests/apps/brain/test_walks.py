@@ -15,9 +15,10 @@ from apps.events.models import Event
 from apps.goals import actions as goals
 from apps.goals import gate
 from apps.goals.lifecycle import GoalStatus
-from apps.goals.models import Goal
+from apps.goals.models import Goal, Slice, Source
 from apps.ledger.limits import Limits, Scope
 from apps.ledger.models import Account, Charge
+from apps.tasks.models import Task
 from tests import cast
 from tests.apps.brain.conftest import START, Hub, goal
 
@@ -275,6 +276,30 @@ def test_a_paused_hub_begins_nothing_and_says_who_paused_it(hub: Hub) -> None:
     )
 
 
+def own_task(made: Goal) -> Task:
+    """A task of a goal that the hub made for itself, which nobody has begun."""
+    Goal.objects.filter(pk=made.pk).update(source=Source.IMPROVING)
+    task = cast.queued_task(goal=made.pk)
+    Slice.objects.create(goal=made, number=1, title="a part", task=task)
+    return task
+
+
+def test_a_pause_takes_what_the_hub_wants_of_itself_out_of_the_queue_and_leaves_what_people_want(hub: Hub) -> None:
+    own, theirs = own_task(busy(hub)), cast.queued_task()
+    actions.pause(by="ada")
+
+    assert ("cancelled", "queued") == (cast.status_of(own), cast.status_of(theirs))
+
+
+def test_what_came_in_while_it_was_being_paused_is_taken_out_by_the_next_thought(hub: Hub) -> None:
+    made = busy(hub)
+    actions.pause(by="ada")
+    late = own_task(made)
+    hub.later(minutes=1)
+
+    assert "cancelled" == cast.status_of(late)
+
+
 def test_work_of_the_hub_that_runs_when_it_is_paused_ends_and_nothing_follows(hub: Hub) -> None:
     hub.later(minutes=1)
     actions.pause(by="ada")
@@ -362,6 +387,7 @@ def test_a_job_that_runs_twice_does_its_work_once_its_result_counts(hub: Hub) ->
     assert [1] == done
 
 
+@pytest.mark.slow
 def test_a_week_with_nothing_to_do_is_quiet(hub: Hub) -> None:
     """Eight looks until the waits are as long as they get, then one a day; three moves for each."""
     end = START + timedelta(days=7)
