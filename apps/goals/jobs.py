@@ -79,7 +79,7 @@ def sweep() -> None:
         elif not goal.awaits_approval and _is_due(goal, now):
             job = "decompose" if goal.status == GoalStatus.DECOMPOSING else "judge"
             async_task(f"apps.goals.jobs.{job}", goal.pk, group=f"goal/{goal.pk}", cluster=THINKING)
-    _stop_leftovers()
+    _hear_of_ends()
 
 
 def means_changed(_row: int = 0) -> None:
@@ -99,12 +99,19 @@ def catch_up(goal: int) -> None:
     progress.advance(goal)
 
 
+def tidy(goal: int) -> None:
+    """A goal has ended: let go of what only its merges needed."""
+    found = Goal.objects.select_related("repo").filter(pk=goal, finished_at__isnull=False).first()
+    if found is not None:
+        progress.tidy(found)
+
+
 def _is_due(goal: Goal, now: datetime) -> bool:
     free = goal.claim_until is None or goal.claim_until <= now
     return free and (goal.not_before is None or goal.not_before <= now)
 
 
-def _stop_leftovers() -> None:
+def _hear_of_ends() -> None:
     """Pull requests that ended while nobody told their goal."""
     undecided = Goal.objects.filter(status=GoalStatus.COMPLETE, landed_at__isnull=True, rejected_at__isnull=True)
     for pull in undecided.filter(pull__ended_at__isnull=False).values_list("pull", flat=True)[:100]:

@@ -24,7 +24,7 @@ from apps.goals.actions import watchers
 from apps.goals.lifecycle import GoalStatus, MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.repos import merge as git_merge
-from apps.repos import mirror
+from apps.repos import mirror, trusted
 from apps.repos.diff import Unrelated
 from apps.repos.merge import AlreadyMerged, Conflict, Identity, Merged, NothingToMerge, PatchMissing
 from apps.repos.trusted import git
@@ -34,6 +34,7 @@ from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.models import Attempt, Lane, Task, Work
 
 PATIENCE = 60.0
+REFS = "refs/agentcom/goal"
 MAX_ATTEMPTS = 2
 
 
@@ -119,19 +120,27 @@ def _message(goal: Goal, incoming: Incoming) -> str:
 
 def _ref(goal: Goal, commit: str) -> str:
     """Keeps a candidate from being pruned, and lets agents fetch it."""
-    return f"refs/agentcom/goal/{goal.pk}/{commit[:12]}"
+    return f"{REFS}/{goal.pk}/{commit[:12]}"
+
+
+def forget_candidates(goal: Goal) -> None:
+    """Delete the refs that keep merged trees of `goal`; those that landed stay, as a part of its branch."""
+    path = goal.repo.mirror
+    if mirror.exists(path):
+        for ref in trusted.text(path, "for-each-ref", "--format=%(refname)", f"{REFS}/{goal.pk}/").split():
+            git(path, "update-ref", "-d", ref)
 
 
 @transaction.atomic
 def _nothing_to_do(goal: Goal, incoming: Incoming, onto: str, note: str) -> None:
-    now = _going_on(goal)
+    now = _going_on(goal, incoming, onto)
     made = _row(now, incoming, onto, status=MergeStatus.LANDED, commit=onto, ended_at=Now(), note=note[:500])
     _landed(now, made)
 
 
 @transaction.atomic
 def _refused(goal: Goal, incoming: Incoming, onto: str, note: str, **facts: Any) -> None:
-    now = _going_on(goal)
+    now = _going_on(goal, incoming, onto)
     made = _row(now, incoming, onto, ended_at=Now(), note=note[:500], **facts)
     _remember_refusal(now, made)
 
@@ -139,7 +148,7 @@ def _refused(goal: Goal, incoming: Incoming, onto: str, note: str, **facts: Any)
 def _have_checked(goal: Goal, incoming: Incoming, made: Merged) -> None:
     try:
         with transaction.atomic():
-            now = _going_on(goal)
+            now = _going_on(goal, incoming, made.onto)
             row = _row(now, incoming, made.onto, status=MergeStatus.PENDING, commit=made.commit, tree=made.tree)
             row.task = tasks.submit(_verification(now, incoming, row), by="goals")[0]
             row.save(update_fields=["task"])
@@ -147,11 +156,14 @@ def _have_checked(goal: Goal, incoming: Incoming, made: Merged) -> None:
         raise Stale("merge_pending", "Another merge into this goal is pending.") from taken
 
 
-def _going_on(goal: Goal) -> Goal:
-    """The goal's row, locked; Stale when it is not being carried out any more."""
+def _going_on(goal: Goal, incoming: Incoming, onto: str) -> Goal:
+    """The goal's row, locked; Stale when it is not being carried out any more, or another process was faster."""
     now = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
     if now.status != GoalStatus.EXECUTING:
         raise Stale("goal_moved", f"The goal is {now.status}.")
+    same = {"attempt": incoming.attempt} if incoming.attempt else {"slice": None, "head": incoming.commit, "onto": onto}
+    if now.merges.filter(**same).exclude(status=MergeStatus.STALE).exists():
+        raise Stale("merge_known", "Another process tried this merge already.")
     return now
 
 

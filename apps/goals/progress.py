@@ -17,7 +17,7 @@ from apps.events.log import record, transition
 from apps.events.refused import Refused, Stale
 from apps.goals import briefs, gate, merging
 from apps.goals.actions import watchers
-from apps.goals.course import Course, plot
+from apps.goals.course import Course, Following, plot
 from apps.goals.lifecycle import GoalStatus, MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.goals.standing import REFUSED, following, parts_of, slices_of
@@ -34,6 +34,8 @@ def advance(goal: int) -> None:
         found = Goal.objects.select_related("repo").filter(pk=goal, status=GoalStatus.EXECUTING).first()
         if found is None or gate.is_closed() or not _step(found):
             return
+        if found.hold:
+            Goal.objects.filter(pk=goal, hold=found.hold).update(hold="")
 
 
 def _step(goal: Goal) -> bool:
@@ -58,7 +60,10 @@ def _step(goal: Goal) -> bool:
 def _course(goal: Goal) -> Course:
     slices, merges = slices_of(goal), list(goal.merges.order_by("pk").select_related("attempt"))
     caught_up = sum(one.catches_up for one in slices)
-    return plot(parts_of(slices, merges), following(goal, merges), caught_up=caught_up)
+    # Only when all is merged does it matter where the default branch is, and is git asked.
+    finished = all(one.merged_at is not None for one in slices)
+    at = following(goal, merges) if finished else Following.UP_TO_DATE
+    return plot(parts_of(slices, merges), at, caught_up=caught_up)
 
 
 # --- handing in -------------------------------------------------------------------------------------------------------
@@ -180,6 +185,11 @@ def hold(goal: Goal, why: str) -> None:
     if Goal.objects.filter(pk=goal.pk).exclude(hold=why[:500]).update(hold=why[:500]):
         with transaction.atomic():
             record(Kind.GOAL_CHANGED, goal, tell=watchers(goal), hold=why[:500])
+
+
+def tidy(goal: Goal) -> None:
+    """Let go of the merged trees of a goal that has ended: what landed is in its branch, and the rest was refused."""
+    merging.forget_candidates(goal)
 
 
 @transaction.atomic

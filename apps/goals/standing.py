@@ -49,13 +49,13 @@ def _state(one: Slice, merge: Merge | None) -> tuple[State, str]:
 
 def following(goal: Goal, merges: Sequence[Merge]) -> Following:
     """How the goal's branch stands to the default branch, as both are in the mirror now."""
+    if any(merge.slice_id is None and merge.status == MergeStatus.PENDING for merge in merges):
+        return Following.MERGING
     path = goal.repo.mirror
     head, default = mirror.head(path, goal.branch), mirror.head(path, goal.repo.default_branch)
     if head is None or default is None or mirror.is_ancestor(path, default, head):
         return Following.UP_TO_DATE
-    mine = [merge for merge in merges if merge.slice_id is None]
-    if any(merge.status == MergeStatus.PENDING for merge in mine):
-        return Following.MERGING
-    if any(merge.status in REFUSED and (merge.head, merge.onto) == (default, head) for merge in mine):
+    refused = [merge for merge in merges if merge.slice_id is None and merge.status in REFUSED]
+    if any((merge.head, merge.onto) == (default, head) for merge in refused):
         return Following.REFUSED
     return Following.BEHIND

@@ -234,3 +234,4 @@ def test_cancelling_stops_the_tasks_and_leaves_the_record(foundry: Foundry) -> N
     assert ("cancelled", "Not needed.") == (cast.fresh(goal).status, cast.fresh(goal).reason)
     assert [] == foundry.open_tasks(goal)
     assert ["stale"] == list(Merge.objects.values_list("status", flat=True))
+    assert "" == run_git(foundry.workshop.mirror, "for-each-ref", f"refs/agentcom/goal/{goal.pk}/")
