@@ -16,9 +16,13 @@ ALARM = "brain.watchdog"
 
 
 def critical() -> int:
-    """How many critical problems the health report has."""
+    """How many critical problems there are that can be mended; none when the report fails, or no goal would begin."""
     count = _found("apps.ops.health.critical")
-    return int(count()) if count else 0
+    try:
+        return int(count()) if count else 0
+    except Exception:
+        logger.exception("the health report failed")
+        return 0
 
 
 def alarm(message: str) -> None:
