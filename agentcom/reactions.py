@@ -80,16 +80,24 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.ENDPOINT_RESTARTED: (Reaction("apps.endpoints.jobs.look", needs="ok"),),
     Kind.ENDPOINT_DRAINED: (Reaction("apps.tasks.jobs.rematch"),),
     Kind.ENDPOINT_RESUMED: (Reaction("apps.tasks.jobs.rematch"),),
+    Kind.ENDPOINT_REMOVED: (Reaction("apps.ops.jobs.endpoint_changed"),),
     Kind.ENDPOINT_UP: (
         Reaction("apps.tasks.jobs.reroute"),
         Reaction("apps.brain.jobs.think"),
         Reaction("apps.goals.jobs.means_changed"),
+        Reaction("apps.ops.jobs.endpoint_changed"),
     ),
-    Kind.ENDPOINT_DOWN: (Reaction("apps.tasks.jobs.reroute"), Reaction("apps.brain.jobs.think")),
+    Kind.ENDPOINT_DOWN: (
+        Reaction("apps.tasks.jobs.reroute"),
+        Reaction("apps.brain.jobs.think"),
+        Reaction("apps.ops.jobs.endpoint_changed"),
+    ),
     Kind.REPO_SYNCED: (
         Reaction("apps.forge.jobs.base_moved"),
         Reaction("apps.insight.jobs.head_moved"),
         Reaction("apps.brain.jobs.stirred"),
     ),
     Kind.REPO_CHANGED: (Reaction("apps.insight.jobs.head_moved", needs="checks"),),
+    Kind.CHECKUP_PASSED: (Reaction("apps.ops.jobs.checkup_ended"),),
+    Kind.CHECKUP_FAILED: (Reaction("apps.ops.jobs.checkup_ended"), Reaction("apps.brain.jobs.think")),
 }

@@ -102,6 +102,9 @@ class Kind(StrEnum):
     BRAIN_MOVED = "brain.moved", "The hub turned from one state to another; why is in the event."
     BRAIN_PAUSED = "brain.paused", "A person paused the hub: it begins nothing by itself."
     BRAIN_RESUMED = "brain.resumed", "A person let the hub go on."
+
+    REMEDY_APPLIED = "remedy.applied", "Healing did something about what is wrong; what came of it is in the event."
+
     CHECKUP_BEGUN = "checkup.begun", "The head of a default branch is looked at."
     CHECKUP_PASSED = "checkup.passed", "The default branch is well."
     CHECKUP_FAILED = "checkup.failed", "The default branch is broken; what was found is with it."

@@ -12,6 +12,7 @@ from django.db import transaction
 from apps.events.refused import Refused
 from apps.goals.actions import Wanted
 from apps.goals.models import Goal, Source
+from apps.goals.own import submit_own
 from apps.insight import faults
 from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
@@ -45,19 +46,17 @@ def unmended(checkup: Checkup) -> list[Mapping[str, Any]]:
     return [fault for fault in checkup.faults[:MOST_AT_ONCE] if not fault.get("goal")]
 
 
-def mend(checkup: Checkup) -> list[Mended]:
-    """Hand in a goal for each fault that has none; one that exists for the same fault is taken for it."""
-    return [_remember(checkup, fault, _hand_in(checkup, fault)) for fault in unmended(checkup)]
+def mend(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
+    """Hand in a goal for a fault that has none; one that exists for the same fault is taken for it."""
+    return _remember(checkup, fault, _hand_in(checkup, fault))
 
 
 def _hand_in(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
-    from apps.goals.own import submit_own
-
     about = fingerprint(checkup, fault)
     try:
         made = submit_own(_wanted(checkup, fault), fingerprint=about)
     except Refused as refused:
-        open_one = Goal.objects.unfinished().filter(fingerprint=about).values_list("pk", flat=True).first()
+        open_one = Goal.objects.own().undecided().filter(fingerprint=about).values_list("pk", flat=True).first()
         return Mended(fault["name"], open_one, why_not="" if open_one else refused.message)
     return Mended(fault["name"], made.pk, new=True)
 

@@ -28,7 +28,8 @@ def look_at_repos() -> int:
         return 0
     for repo in Repo.objects.filter(paused=False):
         _begin(repo)
-    return sum(done.new for checkup in fixing.broken() for done in fixing.mend(checkup))
+    faults = [(checkup, fault) for checkup in fixing.broken() for fault in fixing.unmended(checkup)]
+    return sum(fixing.mend(checkup, fault).new for checkup, fault in faults)
 
 
 def head_moved(repo: int) -> None:

@@ -16,8 +16,9 @@ from apps.tasks.models import Task
 class CheckupQuerySet(models.QuerySet["Checkup"]):
     def newest(self) -> CheckupQuerySet:
         """The last of each repository that said something, whatever it said."""
-        said = Checkup.objects.filter(repo=OuterRef("repo")).exclude(status__in=("pending", "error"))
-        return self.filter(pk=Subquery(said.order_by("-pk").values("pk")[:1]))
+        said = Checkup.objects.filter(repo=OuterRef("pk")).exclude(status__in=("pending", "error"))
+        last = Repo.objects.order_by().annotate(last=Subquery(said.order_by("-pk").values("pk")[:1])).values("last")
+        return self.filter(pk__in=last)
 
 
 class Checkup(models.Model):

@@ -1,4 +1,4 @@
-"""Alerts in the admin: looked at, and acknowledged."""
+"""Alerts in the admin: looked at, and acknowledged. What healing did, to be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from apps.events.admin import Shown
 from apps.events.refused import Refused
 from apps.ops import alerts
-from apps.ops.models import Alert
+from apps.ops.models import Alert, Remedy
 
 
 @admin.register(Alert)
@@ -28,3 +28,12 @@ class AlertAdmin(Shown[Alert]):
                 alerts.acknowledge(alert, by=request.user.get_username())
             except Refused as refused:
                 self.message_user(request, f"{alert.key}: {refused.message}", messages.ERROR)
+
+
+@admin.register(Remedy)
+class RemedyAdmin(Shown[Remedy]):
+    """What healing did, and what came of it."""
+
+    list_display = ["at", "round", "category", "subject", "action", "outcome", "detail"]
+    list_filter = ["category", "outcome"]
+    search_fields = ["subject"]

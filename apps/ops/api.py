@@ -1,6 +1,8 @@
-"""REST for whoever looks after the hub: alerts."""
+"""REST for whoever looks after the hub: alerts, the health report, what healing did."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -14,8 +16,9 @@ from rest_framework.views import APIView
 from apps.agents.authentication import actor
 from apps.agents.fields import Refusal, Strict
 from apps.agents.permissions import scoped
-from apps.ops import alerts
-from apps.ops.models import Alert
+from apps.ops import alerts, health
+from apps.ops.assessment import Category
+from apps.ops.models import Alert, Remedy, Severity
 
 READ, WRITE = scoped("ops:read"), scoped("ops:write")
 
@@ -70,3 +73,54 @@ class AcknowledgeAlert(APIView):
         alert = get_object_or_404(Alert, pk=pk)
         alerts.acknowledge(alert, by=actor(request))
         return Response(AlertSerializer(alert).data)
+
+
+class IssueSerializer(serializers.Serializer[Any]):
+    """One trouble; `remedy` says what healing would do, and is empty when only a person can do something."""
+
+    category = serializers.ChoiceField(choices=[(one.value, one.value) for one in Category])
+    severity = serializers.ChoiceField(choices=Severity.choices)
+    subject = serializers.CharField()
+    detail = serializers.CharField()
+    remedy = serializers.CharField()
+
+
+class HealthReportSerializer(serializers.Serializer[Any]):
+    healthy = serializers.BooleanField()
+    critical = serializers.IntegerField()
+    issues = IssueSerializer(many=True)
+
+
+class HealthReportView(APIView):
+    """What is wrong with the hub at this moment, the critical first."""
+
+    permission_classes = [READ]
+
+    @extend_schema(responses={200: HealthReportSerializer})
+    def get(self, request: Request) -> Response:
+        return Response(HealthReportSerializer(health.report()).data)
+
+
+class RemedySerializer(serializers.ModelSerializer[Remedy]):
+    """One thing that healing did, in which of its rounds, and what came of it."""
+
+    before = serializers.DictField()
+    after = serializers.DictField()
+
+    class Meta:
+        model = Remedy
+        fields = ["id", "round", "category", "subject", "action", "outcome", "detail", "before", "after", "at"]
+        read_only_fields = fields
+
+
+class Healings(GenericAPIView[Remedy]):
+    permission_classes = [READ]
+    serializer_class = RemedySerializer
+
+    def get_queryset(self) -> QuerySet[Remedy]:
+        return Remedy.objects.all()
+
+    @extend_schema(description="What healing did, newest first.", responses=RemedySerializer(many=True))
+    def get(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(RemedySerializer(page, many=True).data)

@@ -1,4 +1,4 @@
-"""Alert: something that a person should know of until it is over."""
+"""Alert: something that a person should know of until it is over. Remedy: what healing did, and what came of it."""
 
 from __future__ import annotations
 
@@ -60,3 +60,42 @@ class Alert(models.Model):
     @property
     def is_open(self) -> bool:
         return self.cleared_at is None
+
+
+class Healing(models.TextChoices):
+    """What came of a remedy."""
+
+    DONE = "done"
+    NOTHING = "nothing to do"
+    FAILED = "failed"
+    PLANNED = "planned"
+
+
+class Remedy(models.Model):
+    """One thing that healing did in one round. `before` and `after` are facts of what it was done to."""
+
+    round = models.PositiveBigIntegerField()
+    category = models.CharField(max_length=20)
+    subject = models.CharField(max_length=220)
+    about = models.PositiveBigIntegerField(null=True, blank=True, help_text="The number of the attempt or endpoint.")
+    action = models.CharField(max_length=60)
+    outcome = models.CharField(max_length=13, choices=Healing.choices)
+    before = models.JSONField(default=dict, blank=True)
+    after = models.JSONField(default=dict, blank=True)
+    detail = models.CharField(max_length=500, blank=True, default="")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-id"]
+        verbose_name_plural = "remedies"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(outcome__in=Healing.values), name="remedy_outcome_is_known"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["at"], name="remedy_at"),
+            models.Index(fields=["about", "action", "at"], name="remedy_about", condition=Q(about__isnull=False)),
+            models.Index(fields=["subject", "at"], name="remedy_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.subject}"

@@ -107,6 +107,8 @@ API: Mapping[str, Mapping[str, str]] = {
     "POST api/pulls/<int:pk>/merge": WRITE,
     "POST api/pulls/<int:pk>/close": WRITE,
     "POST api/pulls/<int:pk>/verify": WRITE,
+    "GET api/health/report": READ,
+    "GET api/healing": READ,
     "GET api/alerts": READ,
     "POST api/alerts/<int:pk>/acknowledge": WRITE,
     "GET api/tokens": WRITE,
