@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django_q.models import OrmQ
 
 from apps.agents.models import PRESENCE_TIMEOUT
+from apps.endpoints.completion import thinker
 from apps.endpoints.health import Health
 from apps.endpoints.models import Endpoint, Origin
 from apps.goals.models import Goal
@@ -135,8 +136,8 @@ def _waiting(now: datetime) -> dict[str, Any]:
 def _down(grades: set[str]) -> list[Down]:
     """Endpoints that are known to be down; what nobody has looked at yet may well answer."""
     rows = list(Endpoint.objects.filter(draining=False).prefetch_related("models"))
-    thinking = [row for row in rows if row.origin == Origin.OPERATOR and row.health != Health.DOWN]
-    thinks = not thinking and any(row.origin == Origin.OPERATOR for row in rows) and _goals_wait()
+    lost = any(row.origin == Origin.OPERATOR and row.health == Health.DOWN for row in rows)
+    unthought = lost and _goals_wait() and thinker() is None
     return [
         Down(
             endpoint=row.pk,
@@ -144,7 +145,7 @@ def _down(grades: set[str]) -> list[Down]:
             why=row.trouble,
             ours=row.origin == Origin.OPERATOR,
             needed=bool(grades & {row.grade, *(model.grade for model in row.models.all())})
-            or (thinks and row.origin == Origin.OPERATOR),
+            or (unthought and row.origin == Origin.OPERATOR),
         )
         for row in rows
         if row.health == Health.DOWN

@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 from apps.agents import presence
 from apps.brain import actions as brain
 from apps.endpoints import ollama
-from apps.endpoints.models import Endpoint, Restart
+from apps.endpoints.models import Endpoint, Model, Restart
 from apps.events.models import Event
 from apps.goals import gate
 from apps.goals.models import Goal
@@ -223,6 +223,19 @@ def test_nobody_is_asked_to_restart_what_no_machine_has_a_command_for(silent_end
     cast.agent()
 
     assert [("look again", "failed")] == done()
+
+
+def test_an_endpoint_is_needed_while_goals_wait_and_nobody_else_can_think_for_the_hub(
+    silent_endpoint: Endpoint,
+) -> None:
+    assert 0 == health.critical()
+    repo = cast.repo()
+    Goal.objects.create(title="g", repo=repo, status="submitted")
+    assert 1 == health.critical()
+    other = Endpoint.objects.create(place=f"{GPU}/b", url=f"{GPU}/b", name="b", health="up")
+    Model.objects.create(endpoint=other, name="qwen3:8b", context=32_768, capabilities=["completion"])
+
+    assert 0 == health.critical()
 
 
 def test_what_nobody_has_looked_at_yet_is_not_unhealthy(db: None) -> None:
