@@ -81,6 +81,11 @@ class Hub:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def token(self) -> str:
+        """Of an integration that may do everything."""
+        return self._token
+
     def manage(self, *arguments: str) -> str:
         """Run a management command against this hub's database; what it printed."""
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]

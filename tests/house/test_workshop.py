@@ -127,6 +127,7 @@ def test_the_package_holds_the_sidecar_and_nothing_of_the_hub(tmp_path: Path):
         entry = contents.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert {"sidecar"} == {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert "agentcom-sidecar = sidecar.cli:main" in entry
+    assert "agentcom = sidecar.operator.cli:main" in entry
     assert "Requires-Dist: websockets" in metadata
     assert "django" not in metadata.lower()
 

@@ -1,0 +1,1 @@
+"""`agentcom`: a hub from the command line, for the people who give it work. It speaks REST and nothing else."""
