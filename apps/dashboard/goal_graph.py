@@ -8,7 +8,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT, GAP, DROP = 104, 44, 12, 30
 """Of a box, and between boxes beside and below each other. Three boxes and two gaps fit on a phone as they are."""
 MOST_BESIDE = 3
-LONGEST_LABEL = 16
+LONGEST_LABEL = 14
 MARGIN = 3
 
 

@@ -21,10 +21,12 @@ from django.utils import timezone
 from apps.agents import presence
 from apps.agents.models import Agent
 from apps.dashboard import scene_files as files
+from apps.dashboard import scene_goals
 from apps.events.models import Event
 from apps.forge import actions as forge
 from apps.forge import jobs, merging
 from apps.forge.models import Comment, PullRequest, Verification
+from apps.goals.models import Goal, Merge, Slice
 from apps.repos import actions as repos
 from apps.repos.models import Repo
 from apps.tasks import attempts
@@ -154,6 +156,10 @@ class Scene:
         attempts.complete(fence, {"executor": "verify", "commit": asked.commit, "tree": asked.tree}, [report])
         jobs.take_result(asked.task.pk)
 
+    def passed(self, task: Task, **facts: Any) -> dict[str, Any]:
+        """A report in which every check of `task` passed."""
+        return passed(task, files.PASSED, **facts)
+
     def merge(self, pull: PullRequest) -> None:
         """The operator merges, and everybody's checkout follows."""
         merging.merge(pull, self.operator)
@@ -201,6 +207,7 @@ def open_scene(where: Path) -> Scene:
 def age(seconds_per_step: int = 130) -> None:
     """Move the past into the past, so that not everything happened just now: each task is older than the next."""
     newest = Task.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    _age_goals()
     for task in Task.objects.all():
         ago = timedelta(seconds=seconds_per_step * (newest - task.pk) + 40)
         _shift(Task.objects.filter(pk=task.pk), ago, "created_at", "queued_at", "finished_at")
@@ -210,12 +217,22 @@ def age(seconds_per_step: int = 130) -> None:
         _shift(tries.filter(ended_at__isnull=True), timedelta(seconds=94), "assigned_at", "accepted_at")
         _shift(tries, ago, "ended_at")
         _shift(Event.objects.filter(subject=f"task/{task.pk}"), ago, "at")
+        for goal in Goal.objects.filter(pk=task.goal or 0, begun_at__isnull=False):
+            _shift(Slice.objects.filter(goal=goal, task=task), ago, "merged_at")
         for pull in PullRequest.objects.filter(task=task):
             _shift(PullRequest.objects.filter(pk=pull.pk), ago, "opened_at", "updated_at", "ended_at")
             subjects = [f"pullrequest/{pull.pk}", *(f"verification/{one.pk}" for one in pull.verifications.all())]
             _shift(Event.objects.filter(subject__in=subjects), ago, "at")
             _shift(Comment.objects.filter(pull=pull), ago - timedelta(seconds=30), "at")
             _shift(Verification.objects.filter(pull=pull), ago, "requested_at", "ended_at")
+
+
+def _age_goals() -> None:
+    for goal in Goal.objects.all():
+        ago = timedelta(minutes=34 - goal.pk * 4)
+        _shift(Goal.objects.filter(pk=goal.pk), ago, "created_at", "begun_at")
+        _shift(Event.objects.filter(subject=f"goal/{goal.pk}"), ago, "at")
+        _shift(Merge.objects.filter(goal=goal), timedelta(minutes=6), "at", "ended_at")
 
 
 def _shift(rows: Any, by: timedelta, *columns: str) -> None:
@@ -239,6 +256,10 @@ def busy_hub(where: Path) -> Scene:
     opened = scene.pull("pull", first, files.WEIGHTS)
     forge.comment(opened, scene.operator, files.SAID)
     forge.approve(opened, scene.operator, "")
+    scene.agent("only-slightly-bent", capabilities=["python"], **files.WITH_A_MODEL)
+    scene_goals.goals_of(scene)
+    scene_goals.work_on(scene, "goal", 2, 3)
+    scene.agent("in-due-course", capabilities=["docs"])
     running = scene.task("running", "Make the price table load twice as fast", description=files.RUNNING_WHY)
     scene.start(running, steps=files.RUNNING_STEPS)
     scene.agent("borrowed-certainty", sandbox="off", host={"hostname": "old-laptop", "system": "Linux", "cpus": 4})

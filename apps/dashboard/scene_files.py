@@ -182,3 +182,65 @@ WITH_A_MODEL: dict[str, Any] = {
         }
     ],
 }
+
+TARIFFS: dict[str, Any] = {
+    "title": "Read tariffs from a file instead of the code",
+    "description": "Prices change twice a year, and each time somebody edits rates.py by hand. The tariff of a year"
+    " should be a file that the shop can exchange without us.",
+    "success_criteria": [
+        "price() takes its numbers from tariffs/2026.toml, and gives what it gave before",
+        "A tariff that lacks a zone is refused with the zone's name",
+        "The README says how to write a tariff",
+    ],
+}
+TARIFFS_PLAN: list[dict[str, Any]] = [
+    {
+        "title": "Write this year's tariff as TOML",
+        "description": "tariffs/2026.toml with base, per kilo and the zones, as rates.py has them now.",
+        "success_criteria": ["The file holds every number of rates.py"],
+        "file_hints": [
+            {"path": "tariffs/2026.toml", "reason": "to be made"},
+            {"path": "parcel/rates.py", "reason": ""},
+        ],
+    },
+    {
+        "title": "Load and check a tariff",
+        "description": "parcel/tariff.py reads such a file into a frozen dataclass; what is missing is named.",
+        "success_criteria": ["A tariff without zone 3 is refused, and the message names zone 3"],
+        "file_hints": [{"path": "parcel/tariff.py", "reason": "to be made"}],
+        "after": [1],
+    },
+    {
+        "title": "Explain tariffs in the README",
+        "description": "What the fields mean, with an example.",
+        "success_criteria": ["The README shows a whole tariff"],
+        "file_hints": [{"path": "README.md", "reason": ""}],
+        "tier": "trivial",
+        "after": [1],
+    },
+    {
+        "title": "Compute prices from the tariff",
+        "description": "price() takes a tariff; without one, this year's.",
+        "success_criteria": ["The tests of rates pass unchanged"],
+        "file_hints": [{"path": "parcel/rates.py", "reason": ""}, {"path": "tests/test_rates.py", "reason": ""}],
+        "after": [2],
+    },
+]
+TARIFFS_TABLE = {
+    "tariffs/2026.toml": 'base = "4.90"\nper_kilo = "1.15"\n\n[zones]\n1 = ["DE"]\n2 = ["AT", "CH", "NL", "BE", "LU"]\n'
+    '3 = ["FR", "IT", "PL", "CZ", "DK"]\n'
+}
+LABELS: dict[str, Any] = {
+    "title": "Print labels for returns",
+    "success_criteria": ["parcel label --return prints sender and receiver exchanged"],
+}
+LABELS_PLAN: list[dict[str, Any]] = [
+    {"title": "Lay a label out", "description": "A6, with room for a bar code."},
+    {"title": "Exchange sender and receiver", "description": "For returns.", "after": [1]},
+    {"title": "Add the flag --return", "description": "And its line in the help.", "after": [1], "tier": "trivial"},
+    {"title": "Check it on a printer's driver", "description": "With the bytes it gets.", "after": [2, 3]},
+]
+ISLANDS: dict[str, Any] = {
+    "title": "Charge for islands by their own tariff",
+    "success_criteria": ["Heligoland costs what tariffs/islands.toml says"],
+}

@@ -43,7 +43,7 @@ def test_the_overview_shows_what_needs_a_person_and_what_runs(scene, page):
         "Read week dates like 2026-W07-3",
         "mypy: 14 errors left in 3 files",
         "borrowed-certainty: sandbox switched off.",
-        "3 of 4 online",
+        "5 of 6 online",
     ):
         assert says in html, says
 

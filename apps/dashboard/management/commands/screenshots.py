@@ -137,6 +137,7 @@ def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iter
     out.mkdir(parents=True, exist_ok=True)
     pages = {
         "overview": "/",
+        "goal": f"/goals/{facts['goal']}",
         "task": f"/tasks/{facts['running']}",
         "pull-request": f"/pulls/{facts['pull']}",
         "dead-letter": "/dead",
