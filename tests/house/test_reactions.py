@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from agentcom.reactions import REACTIONS, Reaction
 from agentcom.schedules import SCHEDULES, Every
+from apps.brain import cycles
 from apps.events.kinds import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,11 @@ def test_a_reaction_names_a_function_that_takes_the_id_of_the_subject(kind: Kind
     assert reaction.job.split(".")[-2] == "jobs"
     assert (job.__doc__ or "").strip()
     assert reaction.cluster in CLUSTERS
+
+
+@pytest.mark.parametrize("path", [path for paths in cycles.WORK.values() for path in paths] + [*cycles.JOBS.values()])
+def test_the_cycles_of_the_brain_name_functions_that_are_there(path: str) -> None:
+    assert (import_string(path).__doc__ or "").strip()
 
 
 @pytest.mark.parametrize("every", SCHEDULES, ids=lambda every: every.job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.brain import watch
+from apps.ops import health
 from apps.ops.models import Alert
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +15,7 @@ def test_a_health_report_that_fails_keeps_no_goal_from_its_turn(monkeypatch: pyt
     def fails() -> int:
         raise OSError("no disk")
 
-    monkeypatch.setattr(watch, "_found", {"apps.ops.health.critical": fails}.get)
+    monkeypatch.setattr(health, "critical", fails)
 
     assert 0 == watch.critical()
 

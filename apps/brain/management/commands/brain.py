@@ -60,7 +60,8 @@ class Command(BaseCommand):
 def status(report: read.Report) -> list[str]:
     """The report in lines."""
     lines = [
-        f"{report.state} for {lasting(report.seconds)}, since {report.since:%Y-%m-%d %H:%M:%S}Z: {report.why}",
+        f"{report.state} for {lasting(report.seconds)}, since {report.since:%Y-%m-%d %H:%M:%S}Z",
+        *([f"  because  {report.why}"] if report.why else []),
         f"  now      {report.doing}",
         f"  next     {report.next or 'nothing'}{'' if report.holds else ', at once'}",
         *(f"  held by  {hold}" for hold in report.holds),
