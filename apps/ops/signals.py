@@ -89,7 +89,7 @@ def _held(now: datetime) -> dict[str, Any]:
     steps = ProgressBatch.objects.filter(attempt=OuterRef("pk")).order_by("-seq").values("at")[:1]
     given = Remedy.objects.filter(about=OuterRef("pk"), action=GIVE, outcome=Healing.DONE, at__gt=now - MORE_TIME)
     rows = Attempt.objects.open().select_related("agent", "task").annotate(step=Subquery(steps), given=Exists(given))
-    return {"held": tuple(_one_held(row, now) for row in rows.order_by("pk"))}
+    return {"held": tuple(_one_held(row, now) for row in rows.order_by("lease_until"))}
 
 
 def _one_held(row: Any, now: datetime) -> Held:
@@ -113,24 +113,25 @@ def _one_held(row: Any, now: datetime) -> Held:
 
 def _waiting(now: datetime) -> dict[str, Any]:
     """Tasks that nobody there could do, and which of the endpoints that are down would help."""
-    waiting = Exists(Task.objects.filter(demand=OuterRef("pk")))
-    demands = list(Demand.objects.filter(waiting).exclude(executor=HAND).exclude(repo__paused=True))
+    line = Task.objects.filter(demand=OuterRef("pk")).order_by("rank", "id")
+    waiting = Demand.objects.annotate(since=Subquery(line.values("queued_at")[:1])).filter(since__isnull=False)
+    demands = list(waiting.exclude(executor=HAND).exclude(repo__paused=True))
     workers = roster.connected_workers() if demands else []
     in_vain = [demand for demand in demands if all(misfit(roster.need_of(demand), worker) for worker in workers)]
     long_ago = now - timedelta(seconds=UNSERVED)
-    titles = list(
-        Task.objects.filter(demand__in=in_vain, queued_at__lt=long_ago)
-        .order_by("demand", "rank", "id")
-        .values_list("title")[:MOST]
-        if in_vain
-        else ()
-    )
+    titles = _first_in_line([demand for demand in in_vain if demand.since < long_ago], long_ago)
     grades = {grade for demand in in_vain for grade in demand.grades}
     return {
-        "unserved": tuple(title[:60] for (title,) in titles[:NAMED]),
+        "unserved": tuple(title[:60] for title in titles[:NAMED]),
         "unserved_count": len(titles),
         "down": tuple(_down(grades)),
     }
+
+
+def _first_in_line(demands: list[Any], before: datetime) -> list[str]:
+    """Titles of tasks that came before then, of the first in these lines; the lines themselves may be long."""
+    first = Task.objects.filter(demand__in=demands).order_by("demand", "rank", "id").values_list("title", "queued_at")
+    return [title for title, came in first[:MOST] if came and came < before] if demands else []
 
 
 def _down(grades: set[str]) -> list[Down]:
