@@ -76,6 +76,7 @@ api = [
     path("repos/<str:slug>/sync", repos.SyncRepo.as_view(), name="api_repo_sync"),
     path("brain", brain.OneBrain.as_view(), name="api_brain"),
     path("brain/history", brain.BrainHistory.as_view(), name="api_brain_history"),
+    path("brain/snapshot.xml", brain.BrainSnapshot.as_view(), name="api_brain_snapshot"),
     path("brain/pause", brain.PauseBrain.as_view(), name="api_brain_pause"),
     path("brain/resume", brain.ResumeBrain.as_view(), name="api_brain_resume"),
     path("pulls", pulls.Pulls.as_view(), name="api_pulls"),

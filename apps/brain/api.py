@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
@@ -15,10 +16,11 @@ from rest_framework.views import APIView
 from apps.agents.authentication import actor
 from apps.agents.fields import Strict
 from apps.agents.permissions import scoped
-from apps.brain import actions, read
+from apps.brain import actions, documents, read
 from apps.brain.lifecycle import BRAIN
 from apps.brain.models import Stay
 from apps.events.paging import Pages
+from apps.goals.xml import MEDIA_TYPE, DocumentRenderer
 
 MAY = scoped("brain:read", "brain:write")
 
@@ -130,6 +132,17 @@ class ResumeBrain(APIView):
     def post(self, request: Request) -> Response:
         actions.resume(by=actor(request))
         return Response(_shown())
+
+
+class BrainSnapshot(APIView):
+    """The state machine at this moment as an XML document; `/api/schemas/fsm-snapshot.xsd` says how it is built."""
+
+    permission_classes = [MAY]
+    renderer_classes = [DocumentRenderer]
+
+    @extend_schema(responses={(200, MEDIA_TYPE): OpenApiTypes.STR})
+    def get(self, request: Request) -> Response:
+        return Response(documents.of_report(read.report()))
 
 
 def _shown() -> Any:

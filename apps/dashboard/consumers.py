@@ -15,7 +15,7 @@ from apps.dashboard.access import may_operate
 from apps.events.consumer import LaneConsumer
 from apps.events.hints import PAGES
 
-GROUP = re.compile(r"\A(?:dashboard|machines|needs-you|(?:task|pull|goal)\.[0-9]{1,18})\Z")
+GROUP = re.compile(r"\A(?:dashboard|machines|brain|needs-you|(?:task|pull|goal)\.[0-9]{1,18})\Z")
 MAX_GROUPS = 40
 MAX_FRAME = 4_096
 COALESCE_SECONDS = 0.15

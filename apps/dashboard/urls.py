@@ -11,6 +11,7 @@ from django.urls.converters import IntConverter
 
 from apps.dashboard import (
     agents,
+    brain,
     dead,
     goal_actions,
     goals,
@@ -62,6 +63,8 @@ PAGES: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "enrolment_code": ("agents/code", agents.enrolment_code),
     "machines": ("machines", machines.machines),
     "endpoint_act": ("endpoints/<id:pk>/<slug:verb>", machines.endpoint_act),
+    "brain": ("brain", brain.brain),
+    "brain_act": ("brain/<slug:verb>", brain.brain_act),
     "spending": ("spending", spending.spending),
     "spending_lift": ("spending/lift", spending_actions.spending_lift),
     "repos": ("repos", repos.repos),

@@ -138,6 +138,8 @@ def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iter
     pages = {
         "overview": "/",
         "goal": f"/goals/{facts['goal']}",
+        "goals": "/goals",
+        "brain": "/brain",
         "task": f"/tasks/{facts['running']}",
         "pull-request": f"/pulls/{facts['pull']}",
         "dead-letter": "/dead",
