@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from apps.agents import presence
 from apps.agents.models import Agent
+from apps.brain import actions as brain
 from apps.dashboard import scene_files as files
 from apps.dashboard import scene_goals
 from apps.events.models import Event
@@ -270,5 +271,6 @@ def busy_hub(where: Path) -> Scene:
     Agent.objects.filter(pk=away.pk).update(seen_at=timezone.now() - timedelta(hours=2))
     for title, lane in files.QUEUED:
         scene.task(title, title, lane=lane, capabilities=["gpu"])
+    brain.think()
     age()
     return scene

@@ -17,6 +17,7 @@ from apps.dashboard.summing import Spent
 from apps.goals import reading
 from apps.goals.models import Goal
 from apps.ledger import pricing
+from apps.ops.models import Alert
 from apps.tasks.models import Lane, Task
 from apps.tasks.verdict import name_of
 
@@ -47,6 +48,8 @@ TONES: Mapping[str, str] = {
     "contemplating": "busy",
     "healing": "warn",
     "resting": "hollow",
+    "planned": "busy",
+    "nothing to do": "hollow",
     "done": "busy",
     "merging": "busy",
     "complete": "good",
@@ -255,6 +258,7 @@ def waiting_for_you() -> dict[str, counting.Count]:
     """The counts beside the navigation."""
     return {
         "goals": counting.capped(reading.needing_people(Goal.objects.all()), 99),
+        "alerts": counting.capped(Alert.objects.open().filter(acknowledged_at__isnull=True), 99),
         "pulls": counting.capped(counting.waiting_pulls(), 99),
         "dead": counting.capped(counting.dead_letter(), 99),
     }

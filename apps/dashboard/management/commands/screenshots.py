@@ -140,6 +140,7 @@ def take(base_url: str, facts: dict[str, Any], out: Path, *, full: bool) -> Iter
         "goal": f"/goals/{facts['goal']}",
         "goals": "/goals",
         "brain": "/brain",
+        "health": "/health",
         "task": f"/tasks/{facts['running']}",
         "pull-request": f"/pulls/{facts['pull']}",
         "dead-letter": "/dead",
