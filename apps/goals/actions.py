@@ -109,7 +109,7 @@ ALWAYS = frozenset({"lane", "tags"})
 def approve(goal: Goal, *, by: str) -> None:
     """Let the plan be carried out. Raises NothingToApprove."""
     now = Goal.objects.select_for_update().get(pk=goal.pk)
-    if not now.awaits_approval or not Plan.objects.filter(goal=now).exists():
+    if not now.awaits_approval:
         raise NothingToApprove("nothing_to_approve")
     approved = {"approved_at": Now(), "approved_by": by[:160], "hold": ""}
     transition(now, GoalStatus.EXECUTING, Kind.GOAL_APPROVED, set=approved, tell=_everybody(now), actor=by)

@@ -25,7 +25,7 @@ from apps.goals import gate, progress
 from apps.goals.actions import watchers
 from apps.goals.answers import Fault
 from apps.goals.lifecycle import GoalStatus
-from apps.goals.models import Goal, Plan
+from apps.goals.models import Goal
 from apps.ledger.accounts import Exhausted
 from apps.ledger.pauses import Paused
 from apps.ledger.pricing import Unpriced
@@ -79,11 +79,7 @@ def take(goal: int, status: GoalStatus, *, now: datetime | None = None) -> Claim
 def _is_free(goal: Goal, at: datetime) -> bool:
     claimed = goal.claim_until is not None and goal.claim_until > at
     resting = goal.not_before is not None and goal.not_before > at
-    return not claimed and not resting and not _has_a_plan_to_approve(goal)
-
-
-def _has_a_plan_to_approve(goal: Goal) -> bool:
-    return goal.awaits_approval and Plan.objects.filter(goal=goal).exists()
+    return not claimed and not resting and not goal.awaits_approval
 
 
 @contextlib.contextmanager

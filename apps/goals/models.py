@@ -142,7 +142,8 @@ class Goal(models.Model):
     @property
     def awaits_approval(self) -> bool:
         """Whether there is a plan that a person has to approve first."""
-        return self.status == lifecycle.GoalStatus.DECOMPOSING and self.needs_approval and self.approved_at is None
+        wanted = self.status == lifecycle.GoalStatus.DECOMPOSING and self.needs_approval and self.approved_at is None
+        return wanted and hasattr(self, "plan")
 
 
 class Dependency(models.Model):

@@ -126,8 +126,10 @@ def holds(goals: Sequence[Goal]) -> dict[int, str]:
             "goal_id", "prerequisite_id", "prerequisite__status"
         ):
             missing.setdefault(pk, []).append(f"goal {before} ({status.replace('_', ' ')})")
-    planned = [goal.pk for goal in goals if goal.awaits_approval]
-    approvable = set(Plan.objects.filter(goal__in=planned).values_list("goal_id", flat=True)) if planned else set()
+    planned = [goal.pk for goal in goals if goal.status == GoalStatus.DECOMPOSING and goal.needs_approval]
+    approvable = (
+        set(Goal.objects.filter(AWAITING_APPROVAL, pk__in=planned).values_list("pk", flat=True)) if planned else set()
+    )
     found = {goal.pk: _hold(goal, missing.get(goal.pk, []), goal.pk in approvable) for goal in goals}
     return {pk: words for pk, words in found.items() if words}
 

@@ -109,6 +109,16 @@ def test_a_plan_that_wants_approval_waits_for_one_and_then_goes_on(foundry: Foun
     assert ["running"] == foundry.states(goal)
 
 
+def test_a_plan_that_wants_approval_is_asked_for_again_when_the_first_call_failed(foundry: Foundry) -> None:
+    goal = foundry.goal(needs_approval=True)
+    foundry.replies = [FAILED, plan(piece("one"))]
+    actions.begin(goal)
+    drain()
+    assert (1, False) == (cast.fresh(goal).tries, cast.fresh(goal).awaits_approval)
+
+    assert due(goal).awaits_approval
+
+
 def test_a_call_that_fails_is_made_again_after_a_pause_that_doubles_and_not_for_ever(
     foundry: Foundry, settings: Settings
 ) -> None:
