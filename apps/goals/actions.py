@@ -19,6 +19,7 @@ from apps.goals.models import Goal, Plan, Slice, Source
 from apps.repos import checks as checking
 from apps.repos.models import Repo
 from apps.tasks import actions as tasks
+from apps.tasks.dependencies import LOST
 from apps.tasks.lifecycle import TASK
 from apps.tasks.models import Lane, Task
 
@@ -153,7 +154,7 @@ def go_on(goal: Goal, *, by: str) -> None:
         return
     transition(now, GoalStatus.EXECUTING, Kind.GOAL_RESUMED, **told)
     for one in Slice.objects.filter(goal=now, merged_at__isnull=True).select_related("task"):
-        lost = one.task is not None and TASK.is_final(one.task.status)
+        lost = one.task is not None and one.task.status in LOST
         Slice.objects.filter(pk=one.pk).update(tries=0, **({"task": None} if lost else {}))
 
 

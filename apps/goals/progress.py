@@ -104,17 +104,14 @@ def _submit(goal: Goal, one: Slice) -> None:
         idempotency_key=f"goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",
     )
     task, _ = tasks.submit(wanted, by="goals")
-    Slice.objects.filter(pk=one.pk).update(
-        task=task, handed=one.handed + 1, tries=one.tries + (1 if sent_back is not None else 0)
-    )
+    counts = sent_back is not None and one.task_id is not None
+    Slice.objects.filter(pk=one.pk).update(task=task, handed=one.handed + 1, tries=one.tries + counts)
 
 
 def _sent_back(one: Slice) -> Merge | None:
-    """The merge that this slice's work came back from, if it was the last thing that happened to it."""
-    last = one.merges.select_related("attempt").order_by("-pk").first()
-    if last is None or last.status not in REFUSED or last.attempt is None or last.attempt.task_id != one.task_id:
-        return None
-    return last
+    """The merge that this slice's work came back from last; it still says what to mind when the next try was lost."""
+    last = one.merges.order_by("-pk").first()
+    return last if last is not None and last.status in REFUSED else None
 
 
 def _catch_up(goal: Goal) -> None:

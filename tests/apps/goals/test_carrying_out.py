@@ -152,6 +152,46 @@ def test_work_that_keeps_coming_back_waits_for_a_person_with_everything_kept(fou
     assert [] == foundry.open_tasks(goal)
 
 
+def test_let_go_on_after_it_came_back_too_often_a_slice_is_told_what_was_wrong_with_it(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    for number in range(4):
+        foundry.deliver(goal, 1, {"one.txt": f"{number}\n"})
+        foundry.checked(goal, "fail", output="AssertionError: one")
+
+    actions.go_on(goal, by="ann")
+    drain()
+
+    task = foundry.slice(goal, 1).task
+    assert task is not None
+    assert "AssertionError: one" in task.remarks[0]["body"]
+    tasks.expire(task, "Its time was up.")
+    drain()
+    actions.go_on(goal, by="ann")
+    drain()
+    task = foundry.slice(goal, 1).task
+    assert task is not None
+    assert ("queued", 6) == (task.status, foundry.slice(goal, 1).handed)
+    assert "AssertionError: one" in task.remarks[0]["body"]
+
+
+def test_what_was_done_while_a_goal_waited_for_a_person_is_not_done_again(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    one = foundry.slice(goal, 1).task
+    assert one is not None
+    tasks.expire(one, "Its time was up.")
+    drain()
+    tasks.revive(cast.fresh(one), by="ann")
+    foundry.workshop.deliver(cast.fresh(one), {"one.txt": "1\n"})  # before anybody heard of the revival
+    drain()
+    assert "needs_review" == cast.fresh(goal).status
+
+    actions.go_on(goal, by="ann")
+    drain()
+
+    assert ["merging"] == foundry.states(goal)
+    assert (one.pk, 1) == (foundry.slice(goal, 1).task_id, foundry.slice(goal, 1).handed)
+
+
 def test_a_slice_in_the_dead_letter_stops_the_goal_and_its_revival_lets_it_go_on(foundry: Foundry) -> None:
     goal = foundry.begun(piece("one"), piece("two"))
     one = foundry.slice(goal, 1).task
