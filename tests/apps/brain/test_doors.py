@@ -143,13 +143,14 @@ def test_the_command_says_how_things_are_in_words(hub: Hub) -> None:
     hub.now += timedelta(seconds=42)
 
     assert [
-        "resting for 42 s, since 2026-03-02 09:01:00Z: Contemplating found nothing.",
+        "resting for 42 s, since 2026-03-02 09:01:00Z",
+        "  because  Contemplating found nothing.",
         "  now      Nobody wants anything of the hub.",
         "  next     improving",
         "  held by  It looks around again in 18 seconds.",
         "  goals    0 can begin, 0 under way, 0 wait for people",
         "  budget   executing     this hour 0 calls of 20 calls",
-    ] == said()[:6]
+    ] == said()[:7]
 
 
 def test_the_command_pauses_resumes_and_tells_of_the_past(hub: Hub) -> None:
