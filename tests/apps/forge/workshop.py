@@ -21,6 +21,8 @@ from apps.tasks.models import Attempt, Task
 from tests import cast
 
 CHECK = {"type": "command_succeeds", "target": "make test", "description": "", "timeout_seconds": 60.0}
+UNHOOKED = "--receive-pack=git -c core.hooksPath=/dev/null receive-pack"
+"""A push past the hooks that keep everybody out who does not come by the gateway."""
 _at = itertools.count(1_700_000_000)
 
 
@@ -44,14 +46,17 @@ def drain() -> None:
         import_string(job["func"])(*job["args"])
 
 
+SOME = {"README": "one\ntwo\nthree\n", "tests/test_it.py": "assert True\n"}
+
+
 class Workshop:
     """The repository `sample` with a work tree beside it to make commits in, and the verbs of an agent."""
 
-    def __init__(self, root: Path, *, upstream: bool = False) -> None:
+    def __init__(self, root: Path, *, upstream: bool = False, files: Mapping[str, str] = SOME) -> None:
         self.tree = root / "tree"
         self.tree.mkdir()
         run_git(self.tree, "init", "-q", "-b", "main")
-        self.write({"README": "one\ntwo\nthree\n", "tests/test_it.py": "assert True\n"})
+        self.write(files)
         run_git(self.tree, "commit", "-q", "-m", "Begin")
         self.upstream = root / "upstream.git" if upstream else None
         if self.upstream is not None:
@@ -78,8 +83,7 @@ class Workshop:
         run_git(self.tree, "checkout", "-q", "--detach", "FETCH_HEAD")
         self.write(files)
         run_git(self.tree, "commit", "-q", "-m", f"fix: {attempt.task.title}", name=attempt.agent.name)
-        run_git(self.tree, "push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack",
-                str(self.mirror), f"HEAD:refs/heads/{attempt.branch}")  # fmt: skip
+        run_git(self.tree, "push", "-q", UNHOOKED, str(self.mirror), f"HEAD:refs/heads/{attempt.branch}")
         return run_git(self.tree, "rev-parse", "HEAD")
 
     def commit_upstream(self, files: Mapping[str, str | None]) -> str:
@@ -126,6 +130,15 @@ class Workshop:
         pull = self.opened(files, title, **wanted)
         self.verify(pull)
         return cast.fresh(pull)
+
+    def commit(self, files: Mapping[str, str | None]) -> str:
+        """Somebody's commit on the default branch."""
+        run_git(self.tree, "fetch", "-q", str(self.mirror), "refs/heads/main")
+        run_git(self.tree, "checkout", "-q", "--detach", "FETCH_HEAD")
+        self.write(files)
+        run_git(self.tree, "commit", "-q", "-m", "Elsewhere")
+        run_git(self.tree, "push", "-q", UNHOOKED, str(self.mirror), "HEAD:refs/heads/main")
+        return run_git(self.tree, "rev-parse", "HEAD")
 
     def main(self) -> str:
         found = mirror.head(self.mirror, "main")
