@@ -82,7 +82,7 @@ def _row(key: str, task: Json, facts: Facts) -> tuple[str, ...]:
         str(len(task["attempts"])),
         f"{passed} of {len(checks)}",
         _pull(key, task, facts),
-        _took(task),
+        took(task),
     )
 
 
@@ -95,8 +95,9 @@ def _pull(key: str, task: Json, facts: Facts) -> str:
     return f"!{found[0]['id']} {found[0]['status']}{how}"
 
 
-def _took(task: Json) -> str:
-    if not task["finished_at"]:
+def took(it: Json) -> str:
+    """How long a task or a goal took, from handing in to its end."""
+    if not it["finished_at"]:
         return ""
-    took = datetime.fromisoformat(task["finished_at"]) - datetime.fromisoformat(task["created_at"])
-    return f"{took.total_seconds():.1f} s"
+    time = datetime.fromisoformat(it["finished_at"]) - datetime.fromisoformat(it["created_at"])
+    return f"{time.total_seconds():.1f} s"

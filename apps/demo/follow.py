@@ -9,6 +9,7 @@ from apps.agents.models import Agent
 from apps.demo.screen import Line, Screen
 from apps.demo.words import Happened, Known, Memory, line_of, line_of_step
 from apps.events.models import Event
+from apps.goals.models import Goal, Merge
 from apps.tasks.models import Dependency, ProgressBatch, Task, Work
 
 LOOK_SECONDS = 0.15
@@ -65,6 +66,8 @@ class Follower:
         elif room == "agent":
             agent = await Agent.objects.only("name").aget(pk=int(number))
             self._memory.agents[agent.pk] = agent.name
+        elif room == "goal":
+            await self._know_goal(int(number))
         self._show(line_of(happened, self._memory))
 
     async def _tell_steps(self, seconds: float, batch: ProgressBatch) -> None:
@@ -76,10 +79,28 @@ class Follower:
     async def _know_task(self, number: int) -> None:
         if number in self._memory.tasks:
             return
-        task = await Task.objects.only("title", "work", "metadata").aget(pk=number)
+        task = await Task.objects.only("title", "work", "metadata", "goal").aget(pk=number)
         before = Dependency.objects.filter(task=number).values_list("prerequisite", flat=True)
         verifies = int(task.metadata.get("pull_request", 0)) if task.work == Work.VERIFICATION else 0
-        self._memory.tasks[number] = Known(task.title, verifies, tuple([one async for one in before]))
+        merges = task.metadata.get("merge") if task.goal and task.work == Work.VERIFICATION else None
+        self._memory.tasks[number] = Known(
+            task.title,
+            verifies,
+            tuple([one async for one in before]),
+            goal=task.goal or 0,
+            merges=await self._slice_of(merges) if merges else None,
+        )
+        if task.goal:
+            await self._know_goal(task.goal)
+
+    async def _slice_of(self, merge: int) -> int:
+        """The number of the slice that it brings in; 0 for the default branch."""
+        found = await Merge.objects.select_related("slice").aget(pk=merge)
+        return found.slice.number if found.slice else 0
+
+    async def _know_goal(self, number: int) -> None:
+        if number not in self._memory.goals:
+            self._memory.goals[number] = (await Goal.objects.only("title").aget(pk=number)).title
 
     def _show(self, line: Line | None) -> None:
         if line is not None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from apps.ops import hub
+from sidecar.config import ConfigProblem
+from sidecar.discover import ollama_address
 
 MARK = "made-by-agentcom-demo"
 KEPT = frozenset({MARK, "run.lock", "secret_key"})
 """What outlives the wiping: the mark and the lock that allow it, and the key that Django has read already."""
+PLAYER = "AGENTCOM_DEMO_PLAYER_PORT"
+"""Where a player would listen: chosen before the hub starts, which connects only where its settings allow it."""
 INSIDE = "AGENTCOM_DEMO"
 """Set for the process that performs: when it all began, by time.monotonic()."""
 SETTINGS = {
@@ -25,8 +31,14 @@ SETTINGS = {
     "AGENTCOM_LEASE_BLOCKED_SECONDS": "10",
     "AGENTCOM_SWEEP_SECONDS": "0.5",
     "AGENTCOM_RETRY_BACKOFF_SECONDS": "1",
+    "AGENTCOM_THINKING_BACKOFF_SECONDS": "2",
+    "AGENTCOM_THINKING_CONTEXT": "16384",
+    "AGENTCOM_ENDPOINT_NETWORKS": "127.0.0.0/8,::1/128",
 }
-"""Shorter than a hub's defaults, so that nobody has to wait long for what silence and failure lead to."""
+"""Shorter than a hub's defaults, so that nobody has to wait long for what silence and failure lead to.
+
+The hub thinks with the model of the machines, which is here, and loads it as they do.
+"""
 GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -80,7 +92,20 @@ def environment(directory: Path, outside: Mapping[str, str]) -> dict[str, str]:
     """What the hub of the demonstration is started with; nothing of another hub's settings gets in."""
     foreign = ("AGENTCOM_", "DATABASE_URL", "REDIS_URL", "GIT_")
     kept = {name: value for name, value in outside.items() if not name.startswith(foreign)}
-    return kept | SETTINGS | {"AGENTCOM_DATA_DIR": str(directory), INSIDE: str(time.monotonic())}
+    places = {"AGENTCOM_DATA_DIR": str(directory), **_ports(outside)}
+    return kept | SETTINGS | places | {INSIDE: str(time.monotonic())}
+
+
+def _ports(outside: Mapping[str, str]) -> dict[str, str]:
+    """A port for a player, and leave for the hub to connect there and to the Ollama of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        player = probe.getsockname()[1]
+    try:
+        ollama = urlsplit(ollama_address(outside)).port
+    except ConfigProblem:  # whoever looks for an Ollama says so
+        ollama = player
+    return {PLAYER: str(player), "AGENTCOM_ENDPOINT_PORTS": f"{ollama},{player}"}
 
 
 @contextlib.contextmanager

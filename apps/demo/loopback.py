@@ -72,9 +72,9 @@ Server = TypeVar("Server", bound=LoopbackServer)
 
 
 @asynccontextmanager
-async def listening(server: Server) -> AsyncIterator[Server]:
-    """`server` on a port of its own, at `server.url`."""
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
+async def listening(server: Server, port: int = 0) -> AsyncIterator[Server]:
+    """`server` at `server.url`, on this port, or on one of its own."""
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", port)
     host, port = listener.sockets[0].getsockname()
     server.url = f"http://{host}:{port}"
     try:

@@ -17,7 +17,7 @@ from django.db import connections
 from apps.agents import operators, tokens
 from apps.agents.models import Role
 from apps.agents.scopes import SCOPES
-from apps.demo import expectations, facts, machines, remains
+from apps.demo import expectations, facts, goal_expectations, goal_facts, machines, remains
 from apps.demo.errands import ERRANDS, SLOW
 from apps.demo.expectations import Expectation
 from apps.demo.follow import Follower
@@ -34,7 +34,7 @@ from apps.repos import actions as repos
 from sidecar.sandbox import Level
 
 BIND = "127.0.0.1"
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 400.0
 STOP_SECONDS = 5.0
 BY = "demo"
 
@@ -156,7 +156,7 @@ class Performance:
             began = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self.began)
             follower = Follower(self.screen, began)
             following = asyncio.create_task(follower.run())
-            play = Play(rest, supervisor, crew, follower, self.began)
+            play = Play(rest, supervisor, crew, follower, thinks, self.began)
             try:
                 await _unless(following, self._acts(play, follower))
                 if not self.once:
@@ -198,11 +198,17 @@ class Performance:
             await play.merge([SLOW])
         await play.saved()
         await follower.look()
-        found = await facts.gather(play.rest, play.numbers, self.ground.sample, self._mirror)
-        self.screen.heading(f"What has come of it, {clock(time.monotonic() - self.began)} after the start")
-        self.screen.table(facts.HEAD, facts.rows(found))
+        self.screen.heading("A goal in words: the hub makes a plan, and one pull request of all its parts")
+        await play.a_goal()
         if self.once:
-            self.held += expectations.judge(found)
+            await play.merge_goal()
+        await follower.look()
+        found = await facts.gather(play.rest, play.numbers, self.ground.sample, self._mirror)
+        whole = await goal_facts.gather(play.rest, play.goal, play.numbers.values(), self.ground.sample, self._mirror)
+        self.screen.heading(f"What has come of it, {clock(time.monotonic() - self.began)} after the start")
+        self.screen.table(facts.HEAD, [*facts.rows(found), goal_facts.row(whole)])
+        if self.once:
+            self.held += [*expectations.judge(found), *goal_expectations.judge(whole)]
 
     @property
     def _mirror(self) -> Path:
@@ -217,6 +223,7 @@ class Performance:
             f"  Open a pull request, read its difference and its evidence, approve it, merge it: {self.url}/pulls"
         )
         self.screen.say(f"  Then see the merge:  git -C {self.ground.sample} log --graph --oneline")
+        self.screen.say(f"  What became of the goal, slice by slice, and why it was judged so: {self.url}/goals")
         self.screen.say(f"  The task that cannot be done lies here: {self.url}/dead")
         self.screen.say(f"  What each process says is in {self.ground.logs}")
         self.screen.heading("The hub goes on serving. Ctrl-C stops everything.")

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.demo import machines
+from apps.demo import machines, wish
 from apps.demo.errands import ERRANDS, SLOW, Errand
 from apps.demo.follow import Follower
 from apps.demo.machines import Machine
 from apps.demo.rest import Conflict, Rest, Unexpected
 from apps.demo.screen import clock
+from apps.demo.thinkers import Thinker
 from apps.ops.supervisor import Supervisor
 
 REPO = "textkit"
@@ -32,9 +33,11 @@ class Play:
     supervisor: Supervisor
     crew: Sequence[Machine]
     follower: Follower
+    thinker: Thinker
     began: float
     numbers: dict[str, int] = field(default_factory=dict)
     pulls: dict[str, int] = field(default_factory=dict)
+    goal: int = 0
     first_merge: float | None = None
 
     async def many_tasks(self) -> None:
@@ -66,6 +69,29 @@ class Play:
                 if self.first_merge is None:
                     self.first_merge = time.monotonic() - self.began
                     await self.follower.say(f"the first merge, {clock(self.first_merge)} after the start", "dim")
+
+    async def a_goal(self) -> None:
+        """The hub gets a model to think with and a goal in words, and does the rest itself, up to a pull request."""
+        added = await self.rest.post("/api/endpoints", {"url": self.thinker.url, "name": "here"})
+        await self.follower.say(f"the hub may think with what answers at {self.thinker.url}", "dim")
+
+        async def up() -> bool:
+            found = await self.rest.get(f"/api/endpoints/{added['id']}")
+            return bool(found["health"] == "up" and found["models"])
+
+        await self.rest.until(up, "the hub to look at the endpoint")
+        self.goal = (await self.rest.post("/api/goals", wish.submission(REPO)))["id"]
+        await self.rest.until(self._goal_complete, "the goal to be complete")
+        await self.rest.until(self._goal_verified, "the goal's pull request to be verified")
+
+    async def merge_goal(self) -> None:
+        """The one pull request of the goal."""
+        await self._merge_pull((await self._goal())["pull"], wish.TITLE, "merge")
+
+        async def landed() -> bool:
+            return bool((await self._goal())["landed_at"])
+
+        await self.rest.until(landed, "the goal to know that its work was merged")
 
     async def saved(self) -> None:
         """Wait until what unfinished attempts changed is on the hub."""
@@ -120,8 +146,26 @@ class Play:
         task = await self._task(SLOW)
         return len(task["attempts"]) > 1 and task["status"] == "working"
 
+    async def _goal(self) -> Any:
+        return await self.rest.get(f"/api/goals/{self.goal}")
+
+    async def _goal_complete(self) -> bool:
+        goal = await self._goal()
+        if goal["status"] in {"failed", "needs_review", "cancelled"}:
+            raise Unexpected(f"The goal is {goal['status'].replace('_', ' ')}: {goal['reason']}")
+        return bool(goal["status"] == "complete")
+
+    async def _goal_verified(self) -> bool:
+        pull = await self.rest.get(f"/api/pulls/{(await self._goal())['pull']}")
+        if pull["verification"] == "failed":
+            raise Unexpected(f"!{pull['id']} {pull['title']} was not verified.")
+        return bool(pull["verification"] == "passed")
+
     async def _merge(self, errand: Errand) -> None:
-        path = f"/api/pulls/{self.pulls[errand.key]}"
+        await self._merge_pull(self.pulls[errand.key], errand.title, errand.method)
+
+    async def _merge_pull(self, number: int, title: str, method: str) -> None:
+        path = f"/api/pulls/{number}"
 
         async def ready() -> bool:
             pull = await self.rest.get(path)
@@ -130,15 +174,15 @@ class Play:
             return bool(pull["mergeable"])
 
         async def merged() -> bool:
-            await self.rest.until(ready, f"{errand.title} to be ready for merging")
+            await self.rest.until(ready, f"{title} to be ready for merging")
             try:
-                await self.rest.post(f"{path}/merge", {"method": errand.method})
+                await self.rest.post(f"{path}/merge", {"method": method})
             except Conflict as refused:
                 if refused.code not in COME_BACK:
                     raise Unexpected(f"{path} was not merged: {refused} ({refused.code})") from refused
                 return False
             return True
 
-        await self.rest.until(ready, f"{errand.title} to be ready for merging")
+        await self.rest.until(ready, f"{title} to be ready for merging")
         await self.rest.post(f"{path}/approve", {"body": "The evidence convinces me."})
-        await self.rest.until(merged, f"{errand.title} to be merged")
+        await self.rest.until(merged, f"{title} to be merged")

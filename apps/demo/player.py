@@ -1,7 +1,8 @@
 """The part of a model, played honestly: it looks, edits, runs the tests, reads why they fail, mends it, and finishes.
 
-It knows the demonstration's own tasks and the trial of the sidecar (`trial`), and says so of everything else. It has no
-way to the tree but the real tools: what it edits is what it was shown, and it stops because the tests passed.
+It knows the demonstration's own tasks, those of its goal, what the hub asks about that (`planner`) and the trial of the
+sidecar (`trial`), and says so of everything else. It has no way to the tree but the real tools: what it edits is what
+it was shown, and it stops because the tests passed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-from apps.demo import trial
+from apps.demo import planner, trial, wish
 from apps.demo.acting import Act, Acting, Seen, next_act, seen_in, text_of
 from apps.demo.ollama import Answer, Asked
+from apps.demo.wish import Piece
 
 COMMAND = re.compile(r"^- (?:the tests: )?`(.+)`$", re.MULTILINE)
 STRANGER = (
@@ -23,6 +25,8 @@ STRANGER = (
 def play(asked: Asked) -> Answer:
     """The next answer in the talk that `asked` holds; the whole of it is gone through anew each time."""
     first = next(str(message["content"]) for message in asked.messages if message["role"] == "user")
+    if said := planner.thought(first):
+        return Answer(text=said, piece=200)
     observed = seen_in(asked.messages)
     if acts := trial.passed(first, observed):
         return _answer(acts)
@@ -102,6 +106,23 @@ if __name__ == "__main__":
 """
 
 
+def slice_of_the_goal(piece: Piece) -> Callable[[str], Acting]:
+    """A slice of the goal, the test first."""
+
+    def part(task: str) -> Acting:
+        yield Act("read_file", {"path": piece.reads}, "How is it done beside this?")
+        yield Act("write_file", {"path": piece.test_path, "content": piece.test}, "The test first; it has to fail now.")
+        made = yield Act("write_file", {"path": piece.path, "content": piece.code})
+        if piece.changes:
+            path, old, new = piece.changes
+            yield Act("read_file", {"path": path})
+            made = yield Act("edit_file", {"path": path, "old": old, "new": new})
+        ran = yield from _run(task, made)
+        return _farewell(ran, f"{piece.title}: it is in {piece.path}, with tests in {piece.test_path}.")
+
+    return part
+
+
 def stranger(_task: str) -> Acting:
     """Not one of ours."""
     yield from ()
@@ -111,6 +132,7 @@ def stranger(_task: str) -> Acting:
 PARTS: Mapping[str, Callable[[str], Acting]] = {
     "# Mend capitals after apostrophes": apostrophes,
     "# Count sentences": sentences,
+    **{f"# {piece.title}": slice_of_the_goal(piece) for piece in wish.PIECES},
 }
 
 

@@ -31,11 +31,16 @@ class Happened:
 
 @dataclass(frozen=True)
 class Known:
-    """A task: its title, the pull request that it verifies (0: it is a change), and what it waits for."""
+    """A task: its title, the pull request that it verifies (0: it is a change), and what it waits for.
+
+    `goal` is the number of the goal that it is for (0: none), `merges` the slice whose merge into it is checked.
+    """
 
     title: str
     verifies: int = 0
     waits_for: tuple[int, ...] = ()
+    goal: int = 0
+    merges: int | None = None
 
 
 @dataclass
@@ -47,6 +52,8 @@ class Memory:
     pulls: dict[int, int] = field(default_factory=dict)
     verifications: dict[int, int] = field(default_factory=dict)
     agents: dict[int, str] = field(default_factory=dict)
+    goals: dict[int, str] = field(default_factory=dict)
+    wholes: dict[int, int] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
     shown: dict[int, int] = field(default_factory=dict)
 
@@ -63,6 +70,8 @@ def line_of(event: Happened, memory: Memory) -> Line | None:
         return _of_task(event, memory)
     if room in {"pullrequest", "verification"}:
         return _of_pull(event, memory)
+    if room == "goal":
+        return _of_goal(event, memory)
     if room == "agent" and (said := AGENT.get(event.kind)):
         return Line(event.seconds, "", "", f"{memory.agents.get(event.number, 'an agent')}: {said[0]}", said[1])
     return None
@@ -74,17 +83,22 @@ def _remember(event: Happened, memory: Memory) -> None:
         memory.tries[event.number] = memory.tries.get(event.number, 0) + 1
     elif event.kind == Kind.PULL_OPENED:
         memory.pulls[event.number] = int(event.data.get("task", 0))
+        if event.data.get("goal"):
+            memory.wholes[event.number] = int(event.data["goal"])
     elif event.kind == Kind.PULL_VERIFYING:
         memory.verifications[int(event.data["verification"])] = int(event.data["task"])
 
 
 def _of_task(event: Happened, memory: Memory) -> Line | None:
     task = memory.tasks.get(event.number, Known(""))
-    tell = (VERIFYING if task.verifies else WORKING).get(event.kind)
+    table = VERIFYING if task.verifies else WORKING if task.merges is None else MERGING
+    tell = table.get(event.kind)
     said = tell(event, memory) if tell else None
     if said is None:
         return None
     subject, title = f"#{event.number}", task.title
+    if task.merges is not None:
+        subject, title = f"G{task.goal}", memory.goals.get(task.goal, "")
     if task.verifies:
         subject, title = f"!{task.verifies}", _pull_title(task.verifies, memory)
     return Line(event.seconds, subject, title, *said)
@@ -97,7 +111,15 @@ def _of_pull(event: Happened, memory: Memory) -> Line | None:
     return Line(event.seconds, f"!{pull}", _pull_title(pull, memory), *said) if said else None
 
 
+def _of_goal(event: Happened, memory: Memory) -> Line | None:
+    tell = GOAL.get(event.kind)
+    said = tell(event, memory) if tell else None
+    return Line(event.seconds, f"G{event.number}", memory.goals.get(event.number, ""), *said) if said else None
+
+
 def _pull_title(pull: int, memory: Memory) -> str:
+    if pull in memory.wholes:
+        return memory.goals.get(memory.wholes[pull], "")
     return memory.tasks.get(memory.pulls.get(pull, 0), Known("")).title
 
 
@@ -105,8 +127,10 @@ def _pull_title(pull: int, memory: Memory) -> str:
 
 
 def _submitted(event: Happened, memory: Memory) -> Said:
-    waits = memory.tasks.get(event.number, Known("")).waits_for
-    if waits:
+    task = memory.tasks.get(event.number, Known(""))
+    if task.goal:
+        return f"handed in by the hub, for G{task.goal}", ""
+    if waits := task.waits_for:
         return f"submitted; waits until {_and(waits)} is done", ""
     return "submitted", ""
 
@@ -195,6 +219,8 @@ def _verified(event: Happened, memory: Memory) -> Said:
 
 
 def _opened(event: Happened, _: Memory) -> Said:
+    if event.data.get("goal"):
+        return f"one pull request opened for the whole of G{event.data['goal']}", "good"
     return f"pull request opened for #{event.data.get('task')}", "good"
 
 
@@ -220,6 +246,51 @@ PULL: dict[str, Tell] = {
     Kind.PULL_MERGED: _by("merged", "good"),
     Kind.PULL_CLOSED: _by("closed", "warn"),
 }
+
+
+# --- goals ------------------------------------------------------------------------------------------------------------
+
+
+def _planned(event: Happened, _: Memory) -> Said:
+    return f"planned by {event.data.get('model') or 'a model'}: {event.data.get('slices')} slices", "good"
+
+
+def _checks_merge(event: Happened, memory: Memory) -> Said:
+    number = memory.tasks.get(event.number, Known("")).merges
+    what = f"slice {number}" if number else "the default branch"
+    return f"{_worker(event, memory)} repeats the checks with {what} merged in", ""
+
+
+def _merged(event: Happened, _: Memory) -> Said:
+    number = event.data.get("slice")
+    return f"{f'slice {number}' if number else 'the default branch'} is in the goal's branch", "good"
+
+
+def _unmerged(event: Happened, _: Memory) -> Said:
+    return f"slice {event.data.get('slice')} comes back: {_error(event)}", "warn"
+
+
+MERGING: dict[str, Tell] = {
+    Kind.TASK_ACCEPTED: _checks_merge,
+    Kind.TASK_RECLAIMED: _reclaimed,
+    Kind.TASK_BURIED: _buried,
+}
+GOAL: dict[str, Tell] = {
+    Kind.GOAL_SUBMITTED: _simply("handed in, in words"),
+    Kind.GOAL_BEGUN: _simply("its turn has come: a model is asked for a plan"),
+    Kind.GOAL_PLANNED: _planned,
+    Kind.GOAL_MERGED: _merged,
+    Kind.GOAL_UNMERGED: _unmerged,
+    Kind.GOAL_JUDGING: _simply("all is merged: a model is asked whether it meets the criteria"),
+    Kind.GOAL_CONTINUED: lambda event, _memory: (f"goes on: {_error(event)}", "warn"),
+    Kind.GOAL_RETRIED: lambda event, _memory: (f"the answer could not be used: {_error(event)}", "warn"),
+    Kind.GOAL_COMPLETED: _simply("complete: every criterion is met", "good"),
+    Kind.GOAL_FAILED: lambda event, _memory: (f"cannot be reached: {_error(event)}", "bad"),
+    Kind.GOAL_REVIEW_WANTED: lambda event, _memory: (f"waits for a person: {_error(event)}", "warn"),
+    Kind.GOAL_CANCELLED: _by("cancelled", "warn"),
+    Kind.GOAL_LANDED: _simply("its work is on the default branch", "good"),
+    Kind.GOAL_REJECTED: _simply("its pull request was closed", "warn"),
+}
 AGENT: dict[str, tuple[str, str]] = {
     Kind.AGENT_JOINED: ("its sidecar is connected", ""),
     Kind.AGENT_LEFT: ("its sidecar's connection is gone", "warn"),
@@ -235,7 +306,7 @@ def line_of_step(seconds: float, task: int, attempt: int, step: Mapping[str, Any
     """A step of an attempt: its checks, a model's tools, now and then what a command prints. None for the rest."""
     known = memory.tasks.get(task, Known(""))
     kind, text, at = step.get("kind"), str(step.get("text", "")), int(step.get("at_ms", 0))
-    if known.verifies:
+    if known.verifies or known.merges is not None:
         return None
     if kind == "check":
         status, _, what = text.partition(": ")

@@ -20,8 +20,8 @@ from apps.demo.remains import family
 from apps.ops.hub import is_free
 from tests.hub import ROOT, eventually
 
-pytestmark = [pytest.mark.redis, pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(400)]
-TICKS = 15
+pytestmark = [pytest.mark.redis, pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(600)]
+TICKS = 20
 
 
 class Demo:
@@ -53,11 +53,11 @@ class Demo:
             assert found or self.process.poll() is None, self.said
             return found
 
-        return str(eventually(heard, within=200, what=pattern)[1])
+        return str(eventually(heard, within=300, what=pattern)[1])
 
     def end(self) -> int:
         """Its exit status, when it has ended."""
-        status = self.process.wait(300)
+        status = self.process.wait(400)
         self._reader.join(10)
         return status
 
@@ -116,7 +116,7 @@ def test_a_person_logs_in_by_the_link_merges_a_pull_request_and_sees_it_in_the_l
     link = re.findall(r"http://127\.0\.0\.1:\d+(/login/\S+)", demo.said)[-1]
     with httpx.Client(base_url=f"http://127.0.0.1:{demo.port}", trust_env=False, follow_redirects=True) as browser:
         assert 200 == submit(browser, link, link).status_code
-        pages = ["/", "/tasks", "/pulls", "/dead", "/agents", "/spending", "/repos"]
+        pages = ["/", "/goals", "/goals/1", "/tasks", "/pulls", "/dead", "/agents", "/spending", "/repos"]
         pages += re.findall(r'href="(/tasks/\d+|/pulls/\d+)"', browser.get("/tasks").text + browser.get("/pulls").text)
         assert {200} == {browser.get(page).status_code for page in pages}
         merged = submit(browser, "/pulls/1", "/pulls/1/merge", method="merge")

@@ -10,6 +10,8 @@ import pytest
 from apps.demo import ground
 from apps.demo.ground import Unusable, claim, environment, git, plant, taken
 
+PORTS = (ground.PLAYER, "AGENTCOM_ENDPOINT_PORTS")
+
 
 def test_an_empty_or_new_directory_is_taken(tmp_path):
     assert tmp_path / "new" == claim(tmp_path / "new")
@@ -68,8 +70,16 @@ def test_nothing_of_another_hub_gets_in(tmp_path):
     inside = environment(tmp_path, outside)
 
     assert {"PATH": "/bin", "HOME": "/home/eva", "AGENTCOM_DATA_DIR": str(tmp_path)} == {
-        name: value for name, value in inside.items() if name not in {*ground.SETTINGS, ground.INSIDE}
+        name: value for name, value in inside.items() if name not in {*ground.SETTINGS, ground.INSIDE, *PORTS}
     }
+
+
+def test_the_hub_may_connect_to_the_ollama_of_this_machine_and_to_the_player(tmp_path):
+    inside = environment(tmp_path, {"OLLAMA_HOST": "127.0.0.1:4711"})
+    unreadable = environment(tmp_path, {"OLLAMA_HOST": "http://[::"})
+
+    assert f"4711,{inside[ground.PLAYER]}" == inside["AGENTCOM_ENDPOINT_PORTS"]
+    assert unreadable["AGENTCOM_ENDPOINT_PORTS"].endswith(unreadable[ground.PLAYER])
 
 
 def test_the_sample_becomes_a_repository_whatever_git_is_configured_like(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.demo import wish
 from apps.demo.errands import ERRANDS, Errand
 from apps.demo.ground import SAMPLE
 from apps.demo.loopback import listening
@@ -78,6 +79,18 @@ async def test_a_task_of_the_demonstration_is_done_after_a_failure_was_seen(serv
     assert '"finished": true' in seen[-1]
 
 
+async def test_the_slices_of_the_goal_are_done_one_after_the_other_each_test_failing_first(served, tree):
+    for piece in wish.PIECES:
+        checks = [Check.model_validate(check) for check in piece.planned()["checks"]]
+        done = await perform(served, tree, piece.title, checks)
+        seen = [use.observation for step in done.trajectory for use in step.uses]
+
+        assert done.succeeded
+        assert 0 == suite(tree)
+        assert any('"exit_code": 1' in observation for observation in seen)
+    assert "reading_grade" in (tree / "README.md").read_text()
+
+
 async def test_what_it_does_not_know_it_says_so_and_leaves_alone(served, tree):
     done = await perform(served, tree, "Write a novel", [])
 
@@ -100,4 +113,4 @@ async def test_a_model_that_is_here_is_used_and_named(served, monkeypatch):
 
     async with thinker(played=False) as chosen:
         assert (served.url, "scripted:latest") == (chosen.url, chosen.model)
-        assert "go to scripted:latest at" in chosen.sentence
+        assert "goes to scripted:latest at" in chosen.sentence

@@ -12,9 +12,16 @@ from apps.events.kinds import Kind
 @pytest.fixture
 def memory() -> Memory:
     return Memory(
-        tasks={1: Known("Mend it"), 2: Known("Describe it", waits_for=(1,)), 3: Known("Verify !7 Mend it", verifies=7)},
+        tasks={
+            1: Known("Mend it"),
+            2: Known("Describe it", waits_for=(1,)),
+            3: Known("Verify !7 Mend it", verifies=7),
+            4: Known("A part", goal=1),
+            5: Known("Check goal 1", goal=1, merges=2),
+        },
+        goals={1: "A goal"},
         pulls={7: 1},
-        workers={1: "ada", 3: "bob"},
+        workers={1: "ada", 3: "bob", 5: "cleo"},
         verifications={5: 3},
         agents={4: "ada"},
     )
@@ -45,6 +52,18 @@ def told(line: Line | None) -> Line:
             "task/1",
             {"reason": "no attempts left: x", "error": "x"},
             ("#1", "into the dead letter, with its evidence: x"),
+        ),
+        (Kind.TASK_SUBMITTED, "task/4", {}, ("#4", "handed in by the hub, for G1")),
+        (Kind.TASK_ACCEPTED, "task/5", {}, ("G1", "cleo repeats the checks with slice 2 merged in")),
+        (Kind.GOAL_PLANNED, "goal/1", {"slices": 3, "model": "m"}, ("G1", "planned by m: 3 slices")),
+        (Kind.GOAL_MERGED, "goal/1", {"slice": 2}, ("G1", "slice 2 is in the goal's branch")),
+        (Kind.GOAL_MERGED, "goal/1", {"slice": 0}, ("G1", "the default branch is in the goal's branch")),
+        (Kind.GOAL_UNMERGED, "goal/1", {"slice": 2, "note": "a, b"}, ("G1", "slice 2 comes back: a, b")),
+        (
+            Kind.PULL_OPENED,
+            "pullrequest/9",
+            {"task": 4, "goal": 1},
+            ("!9", "one pull request opened for the whole of G1"),
         ),
         (Kind.TASK_ACCEPTED, "task/3", {}, ("!7", "bob repeats the checks on a clean checkout")),
         (Kind.PULL_OPENED, "pullrequest/7", {"task": 1}, ("!7", "pull request opened for #1")),
