@@ -85,6 +85,8 @@ def edit(goal: Goal, *, by: str, **fields: Any) -> None:
     if unknown := sorted(fields.keys() - _READERS.keys()):
         raise Invalid(unknown[0], "This cannot be changed.")
     with transaction.atomic():
+        if "depends_on" in fields:
+            dependencies.one_at_a_time()  # before the row: two that tie their goals to each other would wait for ever
         now = Goal.objects.select_for_update().get(pk=goal.pk)
         if now.is_final:
             raise GoalEnded("goal_ended", status=now.status)
@@ -180,6 +182,7 @@ def resubmit(goal: Goal, *, by: str) -> Goal:
 @transaction.atomic
 def begin(goal: Goal) -> None:
     """Its turn has come: a plan is to be made. Raises Stale when it moved, Refused when it has to wait after all."""
+    Goal.objects.select_for_update().get(pk=goal.pk)  # so that nobody makes it wait for another in this moment
     if dependencies.missing(goal):
         raise Refused("goal_waits", "It waits for another goal whose work is not merged yet.")
     begun = {"begun_at": Now(), "tries": 0, "hold": "", "not_before": None}

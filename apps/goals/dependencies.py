@@ -23,7 +23,7 @@ def tie(goal: Goal, prerequisites: Iterable[int]) -> None:
         return
     if len(wanted) > MOST:
         raise Invalid("depends_on", f"At most {MOST} goals.")
-    _one_at_a_time()
+    one_at_a_time()
     found = {one.pk: one for one in Goal.objects.filter(pk__in=wanted)}
     for pk in wanted:
         if pk not in found:
@@ -63,7 +63,7 @@ def _reaches(start: int, end: int) -> bool:
     return False
 
 
-def _one_at_a_time() -> None:
+def one_at_a_time() -> None:
     """Two edges added at once could close a circle that neither sees; SQLite has one writer anyway."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

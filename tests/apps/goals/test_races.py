@@ -1,0 +1,79 @@
+"""Two people, or a person and the hub, at one goal in the same moment, on the database that allows it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from apps.events.refused import Refused
+from apps.goals import actions, dependencies
+from tests import cast
+from tests.apps.goals import planning
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+
+def together(*works: Callable[[], object]) -> list[str]:
+    """What refused each of them, each in a thread of its own; an error of the database by its name."""
+    ended = [""] * len(works)
+
+    def run(at: int, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Refused as refused:
+            ended[at] = refused.code
+        except DatabaseError as failed:
+            ended[at] = type(failed).__name__
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return ended
+
+
+def test_a_goal_that_is_made_to_wait_in_the_moment_of_its_turn_does_not_begin() -> None:
+    cast.repo("sample")
+    first, second = planning.goal("First"), planning.goal("Second")
+    edited = threading.Event()
+
+    def edit() -> None:
+        with transaction.atomic():
+            actions.edit(second, by="ann", depends_on=[first.pk])
+            edited.set()
+            time.sleep(0.5)
+
+    def begin() -> None:
+        edited.wait(10)
+        actions.begin(second)
+
+    assert ["", "goal_waits"] == together(edit, begin)
+    assert "submitted" == cast.fresh(second).status
+
+
+def test_two_who_tie_their_goals_to_each_others_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.repo("sample")
+    first, second, third = (planning.goal(title) for title in ("First", "Second", "Third"))
+    real, looking = dependencies._reaches, threading.Event()
+
+    def slowly(start: int, end: int) -> bool:
+        looking.set()
+        time.sleep(0.5)
+        return real(start, end)
+
+    def edit_second() -> None:
+        looking.wait(10)
+        actions.edit(second, by="bob", depends_on=[third.pk])
+
+    monkeypatch.setattr(dependencies, "_reaches", slowly)
+    ended = together(lambda: actions.edit(first, by="ann", depends_on=[second.pk]), edit_second)
+
+    assert ["", ""] == ended
+    assert ([second.pk], [third.pk]) == (dependencies.missing(first), dependencies.missing(second))
