@@ -80,8 +80,9 @@ def _alike(piece: Piece, past: Sequence[Past]) -> Sequence[Past]:
 
 def spread(values: Sequence[float]) -> Spread:
     """Of at least two values."""
-    tenths = quantiles(values, n=10, method="inclusive")
-    return Spread(tenths[0], median(values), tenths[-1])
+    tenths, middle = quantiles(values, n=10, method="inclusive"), median(values)
+    # of equal values the tenths may differ in the last bit
+    return Spread(min(tenths[0], middle), middle, max(tenths[-1], middle))
 
 
 def _longest(pieces: Sequence[Piece], seconds: Mapping[int, Spread]) -> Spread:
