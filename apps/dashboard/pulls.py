@@ -16,7 +16,7 @@ from apps.dashboard.paging import page_of
 from apps.events.models import Event
 from apps.events.refused import Refused
 from apps.forge import lifecycle
-from apps.forge.evidence import reproduce
+from apps.forge.evidence import parts_of, reproduce
 from apps.forge.lifecycle import PullStatus
 from apps.forge.mergeable import Objection, objection
 from apps.forge.merging import standing
@@ -91,6 +91,7 @@ def pull_page(
     context = {
         "pull": found,
         "watch": f"{found.group} task.{found.task_id}",
+        "parts": parts_of(found),
         "here": reverse("pull", args=[pk]),
         "reproduce": reproduce(found, verification, hub),
         "shown": difference(found),

@@ -164,6 +164,11 @@ def _tries(pull: PullRequest) -> list[Attempt]:
     return list(own.select_related("agent", "task").order_by("pk"))
 
 
+def parts_of(pull: PullRequest) -> list[PartEvidence]:
+    """What a goal's pull request is made of; nothing for any other."""
+    return _parts(_tries(pull)) if pull.goal is not None else []
+
+
 def _parts(tries: Sequence[Attempt]) -> list[PartEvidence]:
     """Each task that was completed for the goal, in the order in which it was."""
     done = [one for one in tries if one.outcome == Outcome.SUCCEEDED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from apps.events.models import Event
 from apps.forge import actions as forge
@@ -85,6 +86,11 @@ def test_what_is_judged_complete_becomes_one_pull_request_for_a_person(foundry: 
     it = evidence_of(pull)
     assert [("one", 1, 2), ("two", 1, 2)] == [(part.title, part.attempts, part.passed) for part in it.parts]
     assert "### Parts" in markdown(it)
+    ann = Client()
+    ann.force_login(User.objects.create_user("ann", is_staff=True))
+    page = ann.get(f"/pulls/{pull.pk}").content.decode()
+    assert f'<a href="/goals/{goal.pk}">goal {goal.pk}</a>, 2 parts' in page
+    assert "2 of 2 checks passed" in page
     assert before == foundry.workshop.main()
     assert "goal.completed" == kinds(goal)[-1]
 
