@@ -89,7 +89,7 @@ def _new(task: Task, repo: Repo, attempt: Attempt) -> PullRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """What a goal came to: one branch that holds the work of many tasks. `attempt` is the last that went into it."""
+    """What a goal came to: one branch that holds the work of many tasks. `attempt` is the newest of them."""
 
     goal: int
     repo: Repo

@@ -159,7 +159,8 @@ def _complete(claim: Claim) -> None:
 
 def whole_of(goal: Goal) -> Whole:
     """What the goal came to, as its pull request takes it."""
-    merges = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False).order_by("-pk")
+    # Its evidence is of all attempts up to this one, so it is the newest attempt, which need not be the last merge.
+    merges = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False).order_by("-attempt_id")
     last = merges.select_related("attempt__task", "attempt__agent").first()
     attempt = last.attempt if last is not None else None
     if attempt is None:

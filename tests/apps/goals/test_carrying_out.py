@@ -95,6 +95,15 @@ def test_what_is_judged_complete_becomes_one_pull_request_for_a_person(foundry: 
     assert "goal.completed" == kinds(goal)[-1]
 
 
+def test_the_evidence_names_every_part_also_when_the_first_to_begin_was_merged_last(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.done(goal, 2, {"two.txt": "2\n"})
+    foundry.replies = [lambda asked: verdict(asked, where="two.txt")]
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+
+    assert {"one", "two"} == {part.title for part in evidence_of(PullRequest.objects.get()).parts}
+
+
 def test_merging_the_pull_request_lands_the_goal_and_closing_it_rejects_it(foundry: Foundry) -> None:
     ann = User.objects.create_user("ann", "ann@example.invalid", is_staff=True)
     for number, title in enumerate(("First", "Second")):
