@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +138,8 @@ def cancel(goal: Goal, *, by: str, reason: str = "") -> None:
 def stop_tasks(goal: Goal, *, by: str, reason: str) -> None:
     """Cancel what is still going on for `goal`. Call inside a transaction."""
     for task in Task.objects.filter(goal=goal.pk, finished_at__isnull=True).exclude(status__in=TASK.final):
-        tasks.cancel(task, by=by, reason=reason)
+        with contextlib.suppress(Refused):  # it ended by itself in this moment
+            tasks.cancel(task, by=by, reason=reason)
 
 
 @transaction.atomic

@@ -279,6 +279,24 @@ def test_while_the_gate_is_closed_nothing_is_handed_in_and_afterwards_it_goes_on
     assert ["merging", "waiting"] == foundry.states(goal)
 
 
+def test_a_goal_is_cancelled_also_when_one_of_its_tasks_ends_in_that_moment(
+    foundry: Foundry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    real, racing = tasks.cancel, iter([True])
+
+    def late(task: Task, **said: str) -> None:
+        if next(racing, False):
+            tasks.expire(cast.fresh(task), "Its time was up.")
+        real(task, **said)
+
+    monkeypatch.setattr(tasks, "cancel", late)
+    actions.cancel(goal, by="ann")
+
+    assert "cancelled" == cast.fresh(goal).status
+    assert [] == foundry.open_tasks(goal)
+
+
 def test_cancelling_stops_the_tasks_and_leaves_the_record(foundry: Foundry) -> None:
     goal = foundry.begun(piece("one"), piece("two"))
     foundry.deliver(goal, 1, {"one.txt": "1\n"})
