@@ -16,6 +16,7 @@ from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import OWN, Goal, Slice
 from apps.tasks import actions as tasks
 from apps.tasks.lifecycle import TaskStatus
+from apps.tasks.models import Task
 
 BY = "the hub"
 
@@ -96,9 +97,11 @@ def withdraw() -> int:
 
 @transaction.atomic
 def _withdraw(pk: int) -> int:
-    one = Slice.objects.select_for_update(of=("self",)).select_related("task").get(pk=pk)
-    if one.task is None or one.task.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
+    one = Slice.objects.select_for_update().get(pk=pk)
+    # Locked, so that no agent is given it in this moment: what runs goes on.
+    task = Task.objects.select_for_update().filter(pk=one.task_id or 0).first()
+    if task is None or task.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
         return 0
     Slice.objects.filter(pk=pk).update(task=None)
-    tasks.cancel(one.task, by=BY, reason="The hub is paused.")
+    tasks.cancel(task, by=BY, reason="The hub is paused.")
     return 1

@@ -10,7 +10,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from apps.events.refused import Refused
-from apps.goals import actions, dependencies
+from apps.goals import actions, dependencies, own
+from apps.tasks.models import Task
 from tests import cast
 from tests.apps.goals import planning
 
@@ -77,3 +78,25 @@ def test_two_who_tie_their_goals_to_each_others_do_not_wait_for_ever(monkeypatch
 
     assert ["", ""] == ended
     assert ([second.pk], [third.pk]) == (dependencies.missing(first), dependencies.missing(second))
+
+
+def test_what_an_agent_is_given_in_the_moment_of_a_pause_goes_on() -> None:
+    cast.repo("sample")
+    goal = planning.goal("Mend it", status="executing", source="healing", fingerprint="x")
+    (one,) = planning.plan(goal, {1: []})
+    task = planning.handed_in(one).task
+    assert task is not None
+    given = threading.Event()
+
+    def assign() -> None:
+        with transaction.atomic():
+            Task.objects.filter(pk=task.pk).update(status="assigned", demand=None, generation=1)
+            given.set()
+            time.sleep(0.5)
+
+    def withdraw() -> None:
+        given.wait(10)
+        assert 0 == own.withdraw()
+
+    assert ["", ""] == together(assign, withdraw)
+    assert ("assigned", task.pk) == (cast.fresh(task).status, cast.fresh(one).task_id)
