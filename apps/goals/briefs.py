@@ -35,20 +35,22 @@ def of_refusal(goal: Goal, refused: Merge) -> list[Mapping[str, str]]:
     return remarks
 
 
-def of_catching_up(goal: Goal, refused: Merge | None) -> str:
+def of_catching_up(goal: Goal) -> str:
     """What to do so that the default branch merges into the goal's."""
     branch = goal.repo.default_branch
-    words = (
+    return (
         f"The work of this goal no longer merges with {branch}, which has moved. Change the files so that it does: "
         f"where the two differ in the same place, make that place as it is on {branch}, then put back around it what "
         "the goal needs. Keep what the goal has achieved, and keep the checks passing."
     )
-    if refused is None:
-        return words
-    parts = [words, _reason(goal, refused)]
-    if refused.files:
-        parts.append(f"What {branch} changed in these files:\n{_patch(goal, refused, paths=refused.files)}")
-    return "\n\n".join(parts)[:LONGEST]
+
+
+def of_default(goal: Goal, refused: Merge) -> list[Mapping[str, str]]:
+    """Why the default branch did not come in, and what it changed in the files that did not merge."""
+    remarks = [_remark(_reason(goal, refused))]
+    if refused.files and (changed := _patch(goal, refused, paths=refused.files)):
+        remarks.append(_remark(f"What {goal.repo.default_branch} changed in these files:\n{changed}"))
+    return remarks
 
 
 def _reason(goal: Goal, refused: Merge) -> str:

@@ -43,7 +43,7 @@ def _step(goal: Goal) -> bool:
     try:
         course = _course(goal)
         if course.hand_in or course.catch_up:
-            return _hand_in(goal)
+            return _hand_in(goal, course)
         if course.merge is not None:
             return _merge(goal, course.merge)
         if course.verify:
@@ -57,37 +57,51 @@ def _step(goal: Goal) -> bool:
     return False
 
 
-def _course(goal: Goal) -> Course:
+def _course(goal: Goal, at: Following | None = None) -> Course:
+    """What to do now. `at`: how the branch stands to the default branch, where git is not to be asked."""
     slices, merges = slices_of(goal), list(goal.merges.order_by("pk").select_related("attempt"))
     caught_up = sum(one.catches_up for one in slices)
     # Only when all is merged does it matter where the default branch is, and is git asked.
     finished = all(one.merged_at is not None for one in slices)
-    at = following(goal, merges) if finished else Following.UP_TO_DATE
+    if at is None:
+        at = following(goal, merges) if finished else Following.UP_TO_DATE
     return plot(parts_of(slices, merges), at, caught_up=caught_up)
 
 
 # --- handing in -------------------------------------------------------------------------------------------------------
 
 
-def _hand_in(goal: Goal) -> bool:
+def _hand_in(goal: Goal, course: Course) -> bool:
     """Submit the tasks of the slices whose turn it is, in one commit; looked at again under the goal's lock."""
     if gate.is_closed():
         return False
+    # What git has to say of them is read before: under the lock everybody else would wait for it.
+    remarks = {one.number: _remarks(goal, one) for one in slices_of(goal) if one.number in course.hand_in}
+    at = Following.REFUSED if course.catch_up else Following.UP_TO_DATE
     with transaction.atomic():
         now = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
         if now.status != GoalStatus.EXECUTING:
             raise Stale("goal_moved", f"The goal is {now.status}.")
-        course = _course(now)
+        course = _course(now, at)
         if course.catch_up:
             _catch_up(now)
         slices = {one.number: one for one in slices_of(now)}
-        for number in course.hand_in:
-            _submit(now, slices[number])
+        for number in sorted(remarks.keys() & set(course.hand_in)):
+            _submit(now, slices[number], remarks[number])
         return bool(course.hand_in) or course.catch_up
 
 
-def _submit(goal: Goal, one: Slice) -> None:
+def _remarks(goal: Goal, one: Slice) -> list[Mapping[str, str]]:
+    """What an agent has to know of what did not come in: its own earlier work, or the default branch."""
     sent_back = _sent_back(one)
+    remarks = briefs.of_refusal(goal, sent_back) if sent_back is not None else []
+    refused = goal.merges.filter(slice__isnull=True, status__in=REFUSED).order_by("-pk").first()
+    if one.catches_up and refused is not None:
+        remarks += briefs.of_default(goal, refused)
+    return remarks
+
+
+def _submit(goal: Goal, one: Slice, remarks: Sequence[Mapping[str, str]]) -> None:
     wanted = Submission(
         title=one.title,
         description=briefs.of_slice(goal, one),
@@ -97,14 +111,14 @@ def _submit(goal: Goal, one: Slice) -> None:
         checks=merging.checks_for(goal, one),
         success_criteria=one.success_criteria,
         file_hints=one.file_hints,
-        remarks=briefs.of_refusal(goal, sent_back) if sent_back is not None else [],
+        remarks=remarks,
         metadata={"slice": one.number},
         goal=goal.pk,
         start=goal.branch,
         idempotency_key=f"goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",
     )
     task, _ = tasks.submit(wanted, by="goals")
-    counts = sent_back is not None and one.task_id is not None
+    counts = one.task_id is not None and _sent_back(one) is not None
     Slice.objects.filter(pk=one.pk).update(task=task, handed=one.handed + 1, tries=one.tries + counts)
 
 
@@ -116,14 +130,13 @@ def _sent_back(one: Slice) -> Merge | None:
 
 def _catch_up(goal: Goal) -> None:
     """A slice that makes room for what is new on the default branch."""
-    refused = goal.merges.filter(slice__isnull=True, status__in=REFUSED).order_by("-pk").first()
     numbers = goal.slices.values_list("number", flat=True)
     Slice.objects.create(
         goal=goal,
         number=max(numbers, default=0) + 1,
         round=goal.rounds,
         title=f"Follow {goal.repo.default_branch}",
-        description=briefs.of_catching_up(goal, refused),
+        description=briefs.of_catching_up(goal),
         catches_up=True,
     )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from apps.events.models import Event
@@ -141,6 +145,23 @@ def test_a_conflict_sends_the_work_back_with_the_files_and_the_earlier_change(fo
     assert ["merged", "merged"] == foundry.states(goal)
 
 
+def test_git_is_never_asked_while_the_goal_is_locked(foundry: Foundry, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, deep = subprocess.Popen, set[str]()
+
+    def counted(args: Any, *more: Any, **options: Any) -> Any:
+        if connection.savepoint_ids:
+            deep.add(" ".join(args))
+        return real(args, *more, **options)
+
+    goal = foundry.begun(piece("one"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    monkeypatch.setattr(subprocess, "Popen", counted)
+    foundry.checked(goal, "fail")
+
+    assert ["running"] == foundry.states(goal)
+    assert set() == deep
+
+
 def test_a_red_merge_sends_the_work_back_with_the_failing_output(foundry: Foundry) -> None:
     goal = foundry.begun(piece("one"))
     foundry.deliver(goal, 1, {"one.txt": "1\n"})
@@ -258,7 +279,9 @@ def test_a_default_branch_that_does_not_merge_becomes_a_slice_of_its_own(foundry
     assert ["merged", "running"] == foundry.states(goal)
     following = foundry.slice(goal, 2)
     assert following.catches_up
-    assert "+EINS" in following.description
+    assert following.task is not None
+    assert "+EINS" not in following.description  # which is ours; what others wrote is quoted as data
+    assert "+EINS" in "".join(remark["body"] for remark in following.task.remarks)
     foundry.done(goal, 2, {"README": "EINS\ntwo\nthree\n", "one.txt": "ONE\n"})
     foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
     foundry.checked(goal)
