@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 
 import structlog
@@ -12,7 +13,8 @@ from apps.events.refused import Refused, Stale
 from apps.forge.models import PullRequest
 from apps.goals import actions, judgement, merging, planning, progress
 from apps.goals.lifecycle import ACTIVE, GoalStatus
-from apps.goals.models import Goal
+from apps.goals.models import Goal, Slice
+from apps.tasks import actions as tasks
 from apps.tasks.lifecycle import TASK
 from apps.tasks.models import Task, Work
 
@@ -49,9 +51,12 @@ def task_changed(task: int) -> None:
 
 
 def _resume(task: Task) -> None:
-    """A person revived what a goal was waiting for, so it may go on."""
-    goal = Goal.objects.filter(pk=task.goal or 0, status=GoalStatus.NEEDS_REVIEW).first()
-    if goal is not None:
+    """A person revived what a goal was waiting for, so it may go on; what none waits for any more is not done."""
+    goal = Goal.objects.get(pk=task.goal or 0)
+    if goal.is_final or not Slice.objects.filter(task=task, merged_at__isnull=True).exists():
+        with contextlib.suppress(Refused):  # it has ended meanwhile
+            tasks.cancel(task, by="goals", reason="Its goal does not need it any more.")
+    elif goal.status == GoalStatus.NEEDS_REVIEW:
         try:
             actions.go_on(goal, by="goals")
         except (Refused, Stale) as refused:

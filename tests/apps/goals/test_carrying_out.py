@@ -245,6 +245,19 @@ def test_a_slice_in_the_dead_letter_stops_the_goal_and_its_revival_lets_it_go_on
     assert ["running", "merged"] == foundry.states(goal)
 
 
+def test_a_task_that_is_revived_when_its_goal_has_ended_is_not_done(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    one = foundry.slice(goal, 1).task
+    assert one is not None
+    tasks.expire(one, "Its time was up.")
+    drain()
+    actions.cancel(goal, by="ann")
+    tasks.revive(cast.fresh(one), by="ann")
+    drain()
+
+    assert "cancelled" == cast.fresh(one).status
+
+
 def test_when_the_default_branch_moves_the_goals_branch_follows_before_it_is_judged(foundry: Foundry) -> None:
     goal = foundry.begun(piece("one"))
     shop = foundry.workshop
