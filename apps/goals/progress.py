@@ -21,6 +21,7 @@ from apps.goals.course import Course, Following, plot
 from apps.goals.lifecycle import GoalStatus, MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.goals.standing import REFUSED, following, parts_of, slices_of
+from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
 from apps.tasks.actions import Submission
 
@@ -54,6 +55,9 @@ def _step(goal: Goal) -> bool:
         logger.info("another process is faster with a goal", goal=goal.pk, code=lost.code)
     except Refused as refused:
         hold(goal, refused.message)
+    except GitFailed as failed:
+        logger.exception("git failed with a goal", goal=goal.pk)
+        hold(goal, str(failed))
     return False
 
 

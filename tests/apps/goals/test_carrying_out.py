@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,6 +20,7 @@ from apps.forge.models import PullRequest
 from apps.goals import actions, gate, jobs
 from apps.goals.models import Goal, Merge
 from apps.repos import mirror
+from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
 from apps.tasks.models import Task, Work
 from tests import cast
@@ -256,6 +258,21 @@ def test_a_task_that_is_revived_when_its_goal_has_ended_is_not_done(foundry: Fou
     drain()
 
     assert "cancelled" == cast.fresh(one).status
+
+
+def test_what_git_cannot_do_is_said_on_the_goal_and_tried_again(
+    foundry: Foundry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = foundry.begun(piece("one"))
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.repos.merge.candidate", Mock(side_effect=GitFailed("merge-tree", 128, "fatal: disk full")))
+        foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    assert ("executing", "git merge-tree: fatal: disk full") == (cast.fresh(goal).status, cast.fresh(goal).hold)
+
+    jobs.sweep()
+    drain()
+
+    assert (["merging"], "") == (foundry.states(goal), cast.fresh(goal).hold)
 
 
 def test_when_the_default_branch_moves_the_goals_branch_follows_before_it_is_judged(foundry: Foundry) -> None:
