@@ -31,8 +31,6 @@ from apps.goals.standing import following
 from apps.repos import mirror
 
 PURPOSE = "judge"
-MOST_FOLLOWED = 5
-"""How often a goal's branch follows the default branch; where that never rests, the pull request does the rest."""
 
 
 def judge(goal: int) -> None:
@@ -53,8 +51,7 @@ def judge(goal: int) -> None:
 
 
 def _is_behind(goal: Goal) -> bool:
-    followed = goal.merges.filter(slice__isnull=True, status=MergeStatus.LANDED).count()
-    return followed < MOST_FOLLOWED and following(goal, list(goal.merges.all())) is not Following.UP_TO_DATE
+    return following(goal, list(goal.merges.all())) is not Following.UP_TO_DATE
 
 
 @transaction.atomic

@@ -11,6 +11,10 @@ from apps.repos import mirror
 from apps.tasks.lifecycle import TaskStatus
 
 REFUSED = (MergeStatus.RED, MergeStatus.CONFLICT)
+MOST_FOLLOWED = 5
+"""How often a goal's branch follows the default branch; where that never rests, the pull request does the rest."""
+MOST_REFUSED = 3
+"""How often the default branch, ever another one, is tried on the branch as it is."""
 
 
 def slices_of(goal: Goal) -> list[Slice]:
@@ -55,7 +59,8 @@ def following(goal: Goal, merges: Sequence[Merge]) -> Following:
     head, default = mirror.head(path, goal.branch), mirror.head(path, goal.repo.default_branch)
     if head is None or default is None or mirror.is_ancestor(path, default, head):
         return Following.UP_TO_DATE
-    refused = [merge for merge in merges if merge.slice_id is None and merge.status in REFUSED]
-    if any((merge.head, merge.onto) == (default, head) for merge in refused):
-        return Following.REFUSED
-    return Following.BEHIND
+    follows = [merge for merge in merges if merge.slice_id is None]
+    if sum(merge.status == MergeStatus.LANDED for merge in follows) >= MOST_FOLLOWED:
+        return Following.UP_TO_DATE
+    refused = [merge.head for merge in follows if merge.status in REFUSED and merge.onto == head]
+    return Following.REFUSED if default in refused or len(refused) >= MOST_REFUSED else Following.BEHIND

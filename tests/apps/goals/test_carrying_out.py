@@ -319,6 +319,46 @@ def test_a_default_branch_that_does_not_merge_becomes_a_slice_of_its_own(foundry
     assert "complete" == cast.fresh(goal).status
 
 
+def elsewhere(foundry: Foundry, number: int) -> None:
+    """Somebody's commit on the default branch."""
+    shop = foundry.workshop
+    run_git(shop.tree, "fetch", "-q", str(shop.mirror), "main")
+    run_git(shop.tree, "checkout", "-q", "--detach", "FETCH_HEAD")
+    shop.write({"elsewhere.txt": f"{number}\n"})
+    run_git(shop.tree, "commit", "-q", "-m", "Elsewhere")
+    run_git(shop.tree, "push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack", str(shop.mirror),
+            "HEAD:refs/heads/main")  # fmt: skip
+
+
+def test_a_default_branch_that_never_rests_is_followed_only_so_often(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    elsewhere(foundry, 0)
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+    foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
+    for number in range(1, 9):
+        if cast.fresh(goal).status != "executing":
+            break
+        elsewhere(foundry, number)
+        foundry.checked(goal)
+
+    assert "complete" == cast.fresh(goal).status
+    assert 5 == Merge.objects.filter(goal=goal, slice=None, status="landed").count()
+
+
+def test_a_broken_default_branch_that_never_rests_is_tried_only_so_often(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    elsewhere(foundry, 0)
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+    for number in range(1, 9):
+        if not Merge.objects.filter(goal=goal, status="pending").exists():
+            break
+        elsewhere(foundry, number)
+        foundry.checked(goal, "fail")
+
+    assert ["merged", "running"] == foundry.states(goal)
+    assert 3 == Merge.objects.filter(goal=goal, slice=None, status="red").count()
+
+
 def test_while_the_gate_is_closed_nothing_is_handed_in_and_afterwards_it_goes_on(foundry: Foundry) -> None:
     goal = foundry.begun(piece("one"), piece("two", after=[1]))
     gate.close(by="ann")
