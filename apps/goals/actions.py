@@ -176,6 +176,7 @@ def resubmit(goal: Goal, *, by: str) -> Goal:
         tags=goal.tags,
         lane=goal.lane,
         source=Source(goal.source) if not goal.is_own else Source.PAGE,
+        depends_on=dependencies.missing(goal),
         needs_approval=goal.needs_approval,
     )
     return submit(wanted, by=by, again_of=goal)[0]

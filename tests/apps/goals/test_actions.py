@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from apps.events.models import Event
 from apps.events.refused import Invalid, Refused, Stale
-from apps.goals import actions, backlog, gate
+from apps.goals import actions, backlog, dependencies, gate
 from apps.goals.actions import Wanted
 from apps.goals.models import Goal, Plan
 from apps.repos.models import Repo
@@ -162,6 +162,18 @@ def test_an_ended_goal_is_handed_in_again_as_a_new_one(repo: Repo) -> None:
         again.again_of_id, again.status, again.description, again.tags, again.lane,
     )  # fmt: skip
     assert "cancelled" == cast.fresh(goal).status
+
+
+def test_what_is_handed_in_again_waits_for_what_it_waited_for(repo: Repo) -> None:
+    first, landed = handed_in(repo, "First"), handed_in(repo, "Landed")
+    Goal.objects.filter(pk=landed.pk).update(landed_at=Now())
+    second = handed_in(repo, "Second", depends_on=[first.pk, landed.pk])
+    actions.cancel(second, by="ann")
+
+    again = actions.resubmit(cast.fresh(second), by="ann")
+
+    assert [first.pk] == dependencies.missing(again)
+    assert again not in backlog.startable(room=9)
 
 
 def test_the_gate_is_closed_and_opened_once() -> None:
