@@ -140,6 +140,12 @@ class Goal(models.Model):
         return self.source in OWN
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it ended, or was turned down, without its work on the default branch: what waits for it is stuck."""
+        ended = self.status in (lifecycle.GoalStatus.FAILED, lifecycle.GoalStatus.CANCELLED)
+        return self.landed_at is None and (ended or self.rejected_at is not None)
+
+    @property
     def awaits_approval(self) -> bool:
         """Whether there is a plan that a person has to approve first."""
         wanted = self.status == lifecycle.GoalStatus.DECOMPOSING and self.needs_approval and self.approved_at is None

@@ -119,13 +119,11 @@ def _spent(found: dict[str, Any], name: str) -> Spent:
 def holds(goals: Sequence[Goal]) -> dict[int, str]:
     """What keeps each of `goals` from going on, in a sentence; nothing for the rest. At most two queries."""
     waiting = [goal.pk for goal in goals if goal.status == GoalStatus.SUBMITTED]
-    missing: dict[int, list[str]] = {}
+    missing: dict[int, list[Dependency]] = {}
     if waiting:
         links = Dependency.objects.filter(goal__in=waiting, prerequisite__landed_at__isnull=True)
-        for pk, before, status in links.order_by("prerequisite_id").values_list(
-            "goal_id", "prerequisite_id", "prerequisite__status"
-        ):
-            missing.setdefault(pk, []).append(f"goal {before} ({status.replace('_', ' ')})")
+        for link in links.select_related("prerequisite").order_by("prerequisite_id"):
+            missing.setdefault(link.goal_id, []).append(link)
     planned = [goal.pk for goal in goals if goal.status == GoalStatus.DECOMPOSING and goal.needs_approval]
     approvable = (
         set(Goal.objects.filter(AWAITING_APPROVAL, pk__in=planned).values_list("pk", flat=True)) if planned else set()
@@ -134,7 +132,22 @@ def holds(goals: Sequence[Goal]) -> dict[int, str]:
     return {pk: words for pk, words in found.items() if words}
 
 
-def _hold(goal: Goal, missing: Sequence[str], approvable: bool) -> str:
+def _before(link: Dependency) -> str:
+    status = "turned down" if link.prerequisite.rejected_at is not None else link.prerequisite.status
+    return f"goal {link.prerequisite_id} ({status.replace('_', ' ')})"
+
+
+def _waits_for(missing: Sequence[Dependency]) -> str:
+    """Those that will never be merged first: only a person can help then."""
+    lost = [_before(link) for link in missing if link.prerequisite.is_lost]
+    if lost:
+        what = f"{', '.join(lost[:MOST_NAMED])}{' and others' if len(lost) > MOST_NAMED else ''}"
+        return f"Waits for the work of {what}, which will not be merged. Change what it depends on, or cancel it."
+    more = " and others" if len(missing) > MOST_NAMED else ""
+    return f"Waits until the work of {', '.join(map(_before, missing[:MOST_NAMED]))}{more} is merged."
+
+
+def _hold(goal: Goal, missing: Sequence[Dependency], approvable: bool) -> str:
     if approvable:
         return "Its plan waits for a person's approval."
     if goal.status == GoalStatus.NEEDS_REVIEW:
@@ -142,8 +155,7 @@ def _hold(goal: Goal, missing: Sequence[str], approvable: bool) -> str:
     if goal.status != GoalStatus.SUBMITTED:
         return "" if goal.is_final else goal.hold
     if missing:
-        more = " and others" if len(missing) > MOST_NAMED else ""
-        return f"Waits until the work of {', '.join(missing[:MOST_NAMED])}{more} is merged."
+        return _waits_for(missing)
     if goal.repo.paused:
         return f"The repository {goal.repo.slug} is paused."
     return goal.hold or "Waits for its turn."

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from apps.events.models import Event
 from apps.events.refused import Invalid, Refused, Stale
-from apps.goals import actions, backlog, dependencies, gate
+from apps.goals import actions, backlog, dependencies, gate, reading
 from apps.goals.actions import Wanted
 from apps.goals.models import Goal, Plan
 from apps.repos.models import Repo
@@ -84,6 +84,27 @@ def test_a_goal_waits_until_the_work_of_the_one_before_is_on_the_default_branch(
     Goal.objects.filter(pk=first.pk).update(landed_at=Now())
 
     assert [second] == backlog.startable(room=5)
+
+
+@pytest.mark.parametrize(
+    ("ended", "says"),
+    [
+        ({"status": "cancelled", "finished_at": Now()}, "cancelled"),
+        ({"status": "failed", "finished_at": Now()}, "failed"),
+        ({"rejected_at": Now()}, "turned down"),
+    ],
+)
+def test_a_goal_says_when_what_it_waits_for_will_never_be_merged_and_is_freed_by_an_edit(
+    repo: Repo, ended: dict[str, Any], says: str
+) -> None:
+    first = handed_in(repo, "First")
+    second = handed_in(repo, "Second", depends_on=[first.pk])
+    Goal.objects.filter(pk=first.pk).update(**ended)
+
+    said = reading.holds([second])[second.pk]
+    assert f"goal {first.pk} ({says}), which will not be merged" in said
+    actions.edit(second, by="ann", depends_on=[])
+    assert second in backlog.startable(room=5)
 
 
 def test_no_goal_waits_for_itself_in_a_circle_or_for_another_repository(repo: Repo) -> None:
