@@ -31,6 +31,8 @@ from apps.goals.standing import following
 from apps.repos import mirror
 
 PURPOSE = "judge"
+MOST_HINTS = 100
+"""Of all slices together: more do not fit into the brief of a follow-up task."""
 
 
 def judge(goal: int) -> None:
@@ -172,6 +174,6 @@ def whole_of(goal: Goal) -> Whole:
         description=goal.description,
         success_criteria=goal.success_criteria,
         checks=merging.together([goal.checks, *(one.checks for one in slices)]),
-        file_hints=[*goal.file_hints, *hints.values()],
+        file_hints=[*goal.file_hints, *hints.values()][:MOST_HINTS],
         branch=goal.branch,
     )

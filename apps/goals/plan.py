@@ -19,6 +19,8 @@ from apps.goals.references import LONGEST_PATH, Shelf, foreign_in
 
 MOST_SLICES = 8
 MOST_CHECKS = 6
+MOST_CHECKS_IN_ALL = 30
+"""Different ones: with those of the goal (repos/checks.py) they are repeated by one task in the end, which has 50."""
 MOST_CRITERIA = 10
 MOST_FILES = 20
 LONGEST_CHECK = 3_600.0
@@ -193,6 +195,12 @@ def read(text: str, *, tree: Collection[str], repo: str) -> Plan:
     plan = from_document(answer)
     if plan.impossible:
         return plan
+    different = {(check.type, check.target) for piece in plan.slices for check in piece.checks}
+    if len(different) > MOST_CHECKS_IN_ALL:
+        raise Fault(
+            "check",
+            f"The slices have {len(different)} different checks in all; at most {MOST_CHECKS_IN_ALL} can be run.",
+        )
     shelf = Shelf(tree)
     _stay_here(plan, repo, shelf)
     return Plan(slices=grounded(plan.slices, shelf))

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from apps.goals import plan
 from apps.goals.answers import DEEPEST, LONGEST, Fault
 from apps.goals.plan import PlannedCheck
+from apps.repos import checks as checking
 
 TREE = ("README.md", "pyproject.toml", "src/textkit/__init__.py", "src/textkit/words.py", "tests/test_words.py")
 
@@ -383,6 +384,17 @@ def test_an_answer_is_a_fault_or_a_plan_that_can_be_carried_out(text):
 def test_no_text_raises_anything_but_a_fault(text):
     with pytest.raises(Fault):
         read(text)
+
+
+def test_all_slices_together_have_no_more_checks_than_one_task_can_repeat():
+    def slices(each: int) -> list[dict[str, Any]]:
+        ran = [[{"type": "command_succeeds", "target": f"make t{n}-{at}"} for at in range(each)] for n in range(8)]
+        return [a_slice(checks=checks) for checks in ran]
+
+    caught = fault(answer(*slices(6)))
+    assert ("check", True) == (caught.kind, "48 different checks" in caught.message)
+    assert 8 == len(read(answer(*slices(3))).slices)
+    assert plan.MOST_CHECKS_IN_ALL + checking.MOST <= 50  # of messages.TaskAssign
 
 
 def test_the_schema_for_servers_agrees_with_what_is_read():
