@@ -27,7 +27,7 @@ from tests.goals.conftest import MICRO_IN, MICRO_OUT
 from tests.goals.oracles import Heard, Speaker, changed, verdict
 from tests.goals.works import Spent, Works
 
-pytestmark = [pytest.mark.django_db, pytest.mark.bwrap]
+pytestmark = [pytest.mark.django_db, pytest.mark.bwrap, pytest.mark.one_database]
 Making = Callable[..., Works]
 MOST_ASKED = 8_192 - 2_048
 """Tokens of a prompt, so that an answer has room behind it."""
