@@ -157,6 +157,9 @@ def go_on(goal: Goal, *, by: str) -> None:
         transition(now, GoalStatus.DECOMPOSING, Kind.GOAL_BEGUN, **told)
         return
     transition(now, GoalStatus.EXECUTING, Kind.GOAL_RESUMED, **told)
+    Slice.objects.filter(goal=now, catches_up=True, merged_at__isnull=False).update(
+        catches_up=False
+    )  # they had their turn
     for one in Slice.objects.filter(goal=now, merged_at__isnull=True).select_related("task"):
         lost = one.task is not None and one.task.status in LOST
         Slice.objects.filter(pk=one.pk).update(tries=0, **({"task": None} if lost else {}))
@@ -166,6 +169,8 @@ def resubmit(goal: Goal, *, by: str) -> Goal:
     """A new goal like one that has ended; the old one stays as it is. Raises Refused while it goes on."""
     if not goal.is_final:
         raise Refused("goal_goes_on", f"The goal is {goal.status}; cancel it, or let it go on.")
+    if again := goal.again.filter(finished_at__isnull=True).first():
+        raise Refused("goal_again", f"It was handed in again already, as goal {again.pk}.")
     wanted = Wanted(
         title=goal.title,
         repo=goal.repo,

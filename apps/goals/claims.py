@@ -69,6 +69,9 @@ def take(goal: int, status: GoalStatus, *, now: datetime | None = None) -> Claim
         found = Goal.objects.select_for_update(of=("self",)).select_related("repo").filter(pk=goal).first()
         if found is None or found.status != status or gate.is_closed() or not _is_free(found, at):
             return None
+        if found.repo.paused:
+            _wait(found, f"{found.repo.slug} is paused.")
+            return None
         if found.claim_until is not None and _once_more(found, LAPSED, at):
             return None
         found.claim, found.claim_until = found.claim + 1, at + settings.CLAIM

@@ -29,13 +29,15 @@ from apps.repos.diff import Unrelated
 from apps.repos.merge import AlreadyMerged, Conflict, Identity, Merged, NothingToMerge, PatchMissing
 from apps.repos.trusted import git
 from apps.tasks import actions as tasks
-from apps.tasks.actions import Submission
+from apps.tasks.actions import OURS, Submission
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.models import Attempt, Lane, Task, Work
 
 PATIENCE = 60.0
 REFS = "refs/agentcom/goal"
 MAX_ATTEMPTS = 2
+MOST_UNCHECKED = 2
+"""So often a merge is tried anew that no agent could check."""
 
 
 class WrongHead(Refused):
@@ -186,7 +188,7 @@ def _verification(goal: Goal, incoming: Incoming, row: Merge) -> Submission:
         metadata={"goal": goal.pk, "merge": row.pk},
         goal=goal.pk,
         max_attempts=MAX_ATTEMPTS,
-        idempotency_key=f"goal-{goal.pk}-merge-{row.pk}",
+        idempotency_key=f"{OURS}goal-{goal.pk}-merge-{row.pk}",
     )
 
 
@@ -210,7 +212,7 @@ def take_report(task: Task) -> None:
     if row is None or not task.is_final:
         return
     if task.status != TaskStatus.COMPLETED:
-        _refuse(row, f"No agent could run the checks: {task.last_error or task.status}", {})
+        _unchecked(row, f"No agent could run the checks: {task.last_error or task.status}"[:500])
         return
     attempt = Attempt.objects.filter(task=task, outcome=Outcome.SUCCEEDED).order_by("-pk").first()
     report = attempt.reports[-1] if attempt is not None and attempt.reports else {}
@@ -218,6 +220,16 @@ def take_report(task: Task) -> None:
         _refuse(row, note, report)
     else:
         _land(row, report)
+
+
+def _unchecked(row: Merge, note: str) -> None:
+    """The work may be good: the merge is tried anew, and only what can never be checked counts as refused."""
+    before = Merge.objects.filter(attempt=row.attempt, head=row.head, status=MergeStatus.STALE, goal=row.goal)
+    if before.count() < MOST_UNCHECKED:
+        with contextlib.suppress(Stale):
+            _outdate(row, note)
+    else:
+        _refuse(row, note, {})
 
 
 def _land(row: Merge, report: Mapping[str, Any]) -> None:

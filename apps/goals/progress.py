@@ -23,7 +23,7 @@ from apps.goals.models import Goal, Merge, Slice
 from apps.goals.standing import REFUSED, following, parts_of, slices_of
 from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
-from apps.tasks.actions import Submission
+from apps.tasks.actions import OURS, Submission
 
 logger = structlog.get_logger(__name__)
 MOST_STEPS = 20
@@ -42,6 +42,8 @@ def advance(goal: int) -> None:
 def _step(goal: Goal) -> bool:
     """Whether something changed, so that there may be more to do."""
     try:
+        if goal.repo.paused:
+            raise Refused("repo_paused", f"{goal.repo.slug} is paused.")
         course = _course(goal)
         if course.hand_in or course.catch_up:
             return _hand_in(goal, course)
@@ -119,7 +121,7 @@ def _submit(goal: Goal, one: Slice, remarks: Sequence[Mapping[str, str]]) -> Non
         metadata={"slice": one.number},
         goal=goal.pk,
         start=goal.branch,
-        idempotency_key=f"goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",
+        idempotency_key=f"{OURS}goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",
     )
     task, _ = tasks.submit(wanted, by="goals")
     counts = one.task_id is not None and _sent_back(one) is not None

@@ -18,7 +18,7 @@ from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
 from apps.repos.models import Repo
-from apps.tasks.actions import Submission, submit
+from apps.tasks.actions import OURS, Submission, submit
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Lane, Task, Work
 from apps.tasks.verdict import summary
@@ -90,7 +90,7 @@ def _wanted(checkup: Checkup) -> Submission:
         metadata={"checkup": checkup.pk},
         max_attempts=MAX_ATTEMPTS,
         timeout_seconds=AROUND + sum(float(check.get("timeout_seconds", 120.0)) for check in repo.checks),
-        idempotency_key=f"checkup/{checkup.pk}",
+        idempotency_key=f"{OURS}checkup-{checkup.pk}",
     )
 
 

@@ -30,6 +30,8 @@ from apps.tasks.routing import MODEL, route
 
 RACES = 2
 """How often ending a task looks again after losing a race; each lost one means that the task moved on."""
+OURS = "hub:"
+"""What the idempotency keys of the hub's own tasks begin with; nobody else may give such a key."""
 FOR_A_COMMAND, FOR_A_MODEL = 600.0, 1800.0
 """Seconds that an attempt may take when nobody said."""
 

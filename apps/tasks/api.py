@@ -80,7 +80,10 @@ class Tasks(GenericAPIView[Task]):
     )
     def post(self, request: Request) -> Response:
         asked = SubmissionSerializer.read(request.data)
-        task, new = actions.submit(submission(asked, idempotency_key(request)), by=actor(request))
+        wanted = submission(asked, idempotency_key(request))
+        if (wanted.idempotency_key or "").startswith(actions.OURS):
+            raise Invalid("idempotency_key", f"Keys that begin with {actions.OURS} are the hub's own.")
+        task, new = actions.submit(wanted, by=actor(request))
         return Response(TASK_SHOWN.to_representation(task), status=201 if new else 200)
 
 

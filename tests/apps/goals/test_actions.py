@@ -203,3 +203,15 @@ def test_the_gate_is_closed_and_opened_once() -> None:
     assert ("ann", "Lunch.") == (gate.standing().by, gate.standing().reason)
     assert (True, False) == (gate.open_(by="ann"), gate.open_(by="ann"))
     assert not gate.is_closed()
+
+
+def test_a_goal_is_handed_in_again_once_until_that_one_has_ended(repo: Repo) -> None:
+    goal = handed_in(repo)
+    actions.cancel(goal, by="ann")
+    again = actions.resubmit(cast.fresh(goal), by="ann")
+
+    with pytest.raises(Refused, match=f"goal {again.pk}"):
+        actions.resubmit(cast.fresh(goal), by="ann")
+    actions.cancel(again, by="ann")
+
+    assert actions.resubmit(cast.fresh(goal), by="ann").pk > again.pk

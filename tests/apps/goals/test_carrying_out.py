@@ -20,6 +20,7 @@ from apps.forge.models import PullRequest
 from apps.goals import actions, gate, jobs
 from apps.goals.models import Goal, Merge
 from apps.repos import mirror
+from apps.repos.models import Repo
 from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
 from apps.tasks.models import Task, Work
@@ -401,3 +402,46 @@ def test_cancelling_stops_the_tasks_and_leaves_the_record(foundry: Foundry) -> N
     assert [] == foundry.open_tasks(goal)
     assert ["stale"] == list(Merge.objects.values_list("status", flat=True))
     assert "" == run_git(foundry.workshop.mirror, "for-each-ref", f"refs/agentcom/goal/{goal.pk}/")
+
+
+def test_a_merge_that_nobody_could_check_is_tried_anew_and_the_work_is_not_done_again(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    for _ in range(2):
+        pending = Merge.objects.select_related("task").get(goal=goal, status="pending")
+        assert pending.task is not None
+        tasks.cancel(pending.task, by="ann")
+        drain()
+        assert ["merging"] == foundry.states(goal)
+
+    foundry.checked(goal)
+
+    assert (["merged"], 1) == (foundry.states(goal), foundry.slice(goal, 1).handed)
+    assert ["stale", "stale", "landed"] == list(goal.merges.values_list("status", flat=True))
+
+
+def test_what_can_never_be_checked_comes_back_in_the_end(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+    for _ in range(3):
+        pending = Merge.objects.select_related("task").get(goal=goal, status="pending")
+        assert pending.task is not None
+        tasks.cancel(pending.task, by="ann")
+        drain()
+
+    assert ["running"] == foundry.states(goal)
+    assert ["stale", "stale", "red"] == list(goal.merges.values_list("status", flat=True))
+
+
+def test_in_a_paused_repository_a_goal_waits_and_says_so(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two", after=[1]))
+    Repo.objects.update(paused=True)
+    jobs.sweep()
+    drain()
+    assert "sample is paused." == cast.fresh(goal).hold
+
+    Repo.objects.update(paused=False)
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+
+    assert ["merged", "running"] == foundry.states(goal)
+    assert "" == cast.fresh(goal).hold

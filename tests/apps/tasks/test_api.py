@@ -116,6 +116,7 @@ def test_the_hot_route_asks_little_of_the_database(caller, django_assert_max_num
         ("complete_by", "2001-01-01T00:00:00Z"),
         ("complete_by", "9999-12-31T23:59:59-12:00"),
         ("idempotency_key", "x" * 201),
+        ("idempotency_key", "hub:goal-1-slice-1-1"),
         ("priorty", "high"),
     ],
 )
