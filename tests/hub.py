@@ -56,8 +56,12 @@ class Hub:
         env: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         prefix: tuple[str, ...] = (),
+        queues: tuple[str, ...] = ("default",),
     ) -> None:
-        """`prefix` goes before the commands that serve, such as `ip netns exec NAME`; then `host` is that host's."""
+        """`prefix` goes before the commands that serve, such as `ip netns exec NAME`; then `host` is that host's.
+
+        `queues` are those that have a cluster, when it is started with clusters.
+        """
         self.host = host
         self.port = free_port() if host == "127.0.0.1" else 8000
         self.data_dir = data_dir
@@ -72,7 +76,8 @@ class Hub:
         if "DATABASE_URL" not in (env or {}):
             self.env.pop("DATABASE_URL", None)
         self.prefix = list(prefix)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.queues = queues
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._token = ""
         # One client, since making one costs 30 ms; no kept connections, since the hub is killed and started.
         self._client = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
@@ -120,39 +125,45 @@ class Hub:
         """Start the web process, and the job clusters if the test needs reactions; returns when it answers."""
         self._spawn("web", "web", "--bind", self.host, "--port", str(self.port))
         if clusters:
-            self._spawn("jobs", "qcluster")
+            self.start_clusters()
         eventually(self._answers, what="the hub's answer")
         return self
 
-    def _spawn(self, name: str, *arguments: str) -> None:
+    def start_clusters(self) -> None:
+        """Those that do not run."""
+        for queue in self.queues:
+            if queue not in self._processes:
+                self._spawn(queue, "qcluster", Q_CLUSTER_NAME=queue)
+
+    def _spawn(self, name: str, *arguments: str, **env: str) -> None:
         log = (self.data_dir / f"{name}.log").open("ab")
         command = [*self.prefix, sys.executable, str(ROOT / "manage.py"), *arguments]
-        self._processes.append(
-            subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True, cwd=ROOT)
+        self._processes[name] = subprocess.Popen(
+            command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=ROOT
         )
         log.close()
 
     def _answers(self) -> bool:
-        assert all(process.poll() is None for process in self._processes), self.logs()
+        assert all(process.poll() is None for process in self._processes.values()), self.logs()
         with contextlib.suppress(httpx.TransportError):
             return bool(self.call("GET", "/api/health")[0] == 200)
         return False
 
-    def kill(self) -> None:
-        """SIGKILL everything, as a power cut would."""
-        for process in self._processes:
+    def kill(self, *names: str) -> None:
+        """SIGKILL everything, as a power cut would; or only the processes of these names, `web` or a queue."""
+        ended = {name: self._processes.pop(name) for name in names or [*self._processes]}
+        for process in ended.values():
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.killpg(process.pid, signal.SIGKILL)
-        for process in self._processes:
+        for process in ended.values():
             process.wait()
-        self._processes.clear()
 
     def stop(self) -> None:
         """SIGTERM, as a supervisor sends it; SIGKILL for what does not go."""
-        for process in self._processes:
+        for process in self._processes.values():
             process.terminate()  # not to its group: a cluster ends its workers itself, and hangs without them
         with contextlib.suppress(subprocess.TimeoutExpired):  # what is left is killed
-            for process in self._processes:
+            for process in self._processes.values():
                 process.wait(15)
         self.kill()
 

@@ -149,7 +149,7 @@ def idle(kind: str, redis_url: str, options: argparse.Namespace) -> None:
     with hub_on(kind, redis_url) as (hub, ports, _):
         names = [f"idle-{n}" for n in range(options.idle)]
         crew = dict(zip(names, hub.agents(*names), strict=True))
-        pid = hub._processes[0].pid
+        pid = hub._processes["web"].pid
         before, settle, watch = resident_kilobytes(pid), 30.0, 30.0
 
         async def observe() -> tuple[float, int]:

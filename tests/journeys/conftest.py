@@ -35,10 +35,16 @@ def hints(base: Path) -> Iterator[list[valkey.Embedded]]:
 
 
 @pytest.fixture(scope="module")
-def hub(base: Path, hints: list[valkey.Embedded], settings: dict[str, str]) -> Iterator[Hub]:
+def queues() -> tuple[str, ...]:
+    """Those of the module's hub that have a cluster."""
+    return ("default",)
+
+
+@pytest.fixture(scope="module")
+def hub(base: Path, hints: list[valkey.Embedded], settings: dict[str, str], queues: tuple[str, ...]) -> Iterator[Hub]:
     data = base / "hub"
     data.mkdir()
-    with hub_at(data, hints[-1].url, clusters=True, env=settings) as running:
+    with hub_at(data, hints[-1].url, clusters=True, env=settings, queues=queues) as running:
         yield running
 
 

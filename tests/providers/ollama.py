@@ -24,7 +24,7 @@ from apps.demo.ollama import (
     words,
 )
 
-__all__ = ["NAME", "Answer", "Asked", "Fault", "Known", "OllamaServer", "serving"]
+__all__ = ["NAME", "Answer", "Asked", "Fault", "Known", "OllamaServer", "bill", "serving"]
 
 FaultName = Literal[
     "status",  # `status` with `error` as JSON, before any other byte
