@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.hub import Hub, eventually
@@ -168,6 +170,84 @@ def test_a_goal_with_slices_that_conflict_becomes_one_pull_request(
     assert 4 == len(evidence["attempts"])
     assert [["settled", *bill[1:]] for bill in mind.billed if bill[0] == "Mend add"] == thoughts(hub, pk)
     assert 2 == done["cost"]["thinking"]["calls"]
+
+
+# --- walk E, and the pause -------------------------------------------------------------------------------------------
+
+
+class Admin:
+    """A person at the hub's admin pages."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._client = httpx.Client(base_url=hub.url, trust_env=False, follow_redirects=True, timeout=20)
+        self.post("/admin/login/", username="tester", password="a long password", next="/admin/")
+
+    def post(self, page: str, **fields: str) -> None:
+        """Fill in the form of the page and send it off; what is not named stays as it is."""
+        html = self._client.get(page).text
+        known = dict(re.findall(r'<input[^>]*name="([^_"][^"]*)"[^>]*value="([^"]*)"', html))
+        answer = self._client.post(page, data={**known, **fields}, headers={"Referer": str(self._client.base_url)})
+        assert answer.is_success, answer.text
+        assert "errornote" not in answer.text, answer.text
+
+
+def spent(hub: Hub) -> int:
+    """Calls of this hour for carrying out goals."""
+    purses = hub.get("/api/brain")["budgets"]
+    return next(
+        int(one["used"])
+        for one in purses
+        if (one["state"], one["period"], one["measure"]) == ("executing", "hour", "calls")
+    )
+
+
+def test_a_goal_that_a_budget_holds_goes_on_as_soon_as_a_person_raises_it(
+    hub: Hub, crew: list[Sidecar], upstream: Upstream, mind: Mind
+) -> None:
+    mind.plans["Afford it"] = [piece("Let add be afforded", PASSES)]
+    mind.work["Let add be afforded"] = edits("return a - b", "return a + b")
+    admin = Admin(hub)
+    budget = hub.shell(
+        "from apps.ledger.models import Budget; print(Budget.objects.get(scope='state hour', key='executing *').pk)"
+    )
+    page = f"/admin/ledger/budget/{budget}/change/"
+    admin.post(page, limit_calls=str(spent(hub) + 1), enforce="on")
+    pk = hand_in(hub, upstream, "Afford it")
+
+    eventually(lambda: goal(hub, pk)["status"] == "verifying" and goal(hub, pk)["waits"], within=60, what="the hold")
+    assert "executing" in goal(hub, pk)["waits"]
+    assert 0 == mind.asked["judge", "Afford it"]
+    assert "resting" == eventually(lambda: hub.get("/api/brain")["state"] == "resting" and "resting", what="rest")
+    assert "The budget of executing has no room." in hub.get("/api/brain")["holds"]
+
+    admin.post(page, limit_calls="20", enforce="on")
+    assert "complete" == until(hub, pk, "complete", "needs_review", within=30)["status"]
+    assert "" == goal(hub, pk)["waits"]
+
+
+def test_a_pause_lets_what_runs_end_and_begins_nothing_until_it_is_over(
+    hub: Hub, crew: list[Sidecar], upstream: Upstream, mind: Mind
+) -> None:
+    mind.plans["Wait for it"] = [piece("Let add wait", PASSES)]
+    mind.plans["Come later"] = [piece("Come", {"type": "file_exists", "target": "COME"}, new="COME")]
+    mind.work |= {"Let add wait": edits("return a - b", "return a + b"), "Come": writes("COME", "Here.\n")}
+    mind.held = {"work"}
+    pk = hand_in(hub, upstream, "Wait for it")
+    eventually(lambda: mind.asked["work", "Let add wait"], what="the work")
+    hub.post("/api/brain/pause", {"reason": "We look at it."})
+    later = hand_in(hub, upstream, "Come later")
+    mind.held = set()
+
+    task = plan(hub, pk)["slices"][0]["task"]
+    hub.await_status(task, "completed")
+    assert "We look at it." == hub.get("/api/brain")["pause"]["reason"]
+    assert "submitted" == goal(hub, later)["status"]
+    assert [] == plan(hub, pk)["merges"]
+    assert 0 == mind.asked["plan", "Come later"]
+
+    hub.post("/api/brain/resume")
+    assert "complete" == until(hub, pk, "complete", "needs_review", within=40)["status"]
+    assert "complete" == until(hub, later, "complete", "needs_review", within=40)["status"]
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------
