@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -204,6 +203,22 @@ def thinking_costs(redis_url: str, options: argparse.Namespace) -> None:
         thinking.first_byte(say, hub, Path(directory), times=20)
 
 
+def goal_speed(kind: str, redis_url: str, options: argparse.Namespace) -> None:
+    """How soon the hub turns to goals, and what its thinking costs."""
+    from tests.bench import goals
+
+    print(f"\ngoals, {kind}", flush=True)
+    with hub_on(kind, redis_url) as (hub, _, agents):
+        for cluster in ("default", "thinking"):
+            hub.env["Q_CLUSTER_NAME"] = cluster
+            hub._spawn(f"jobs.{cluster}", "qcluster")
+        goals.turning_to(say, hub, runs=options.runs, times=options.goals)
+        goals.turning_to_the_end(say, hub, next(iter(agents.items())), runs=options.runs, times=options.goals)
+    with hub_on(kind, redis_url) as (hub, _, _):
+        long = {"goals": options.backlog, "events": options.backlog * 10}
+        goals.thinking(say, hub, runs=options.runs, times=options.thoughts, **long)
+
+
 def kinds() -> Iterator[str]:
     yield "sqlite"
     try:
@@ -222,14 +237,20 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=100_000)
     parser.add_argument("--idle", type=int, default=1_000)
     parser.add_argument("--starts", type=int, default=100)
-    parser.add_argument("--only", choices=["sqlite", "postgres", "sandbox", "models"])
+    parser.add_argument("--goals", type=int, default=15, help="goals a run, one after another")
+    parser.add_argument("--thoughts", type=int, default=200, help="how often the hub thinks while it is measured")
+    parser.add_argument("--only", choices=["sqlite", "postgres", "goals", "sandbox", "models"])
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # its servers and databases end with it
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.runs} runs, median (least to most)")
-    found: Any = [options.only] if options.only in {"sqlite", "postgres"} else kinds() if options.only is None else []
+    found = [options.only] if options.only in {"sqlite", "postgres"} else list(kinds())
     with tempfile.TemporaryDirectory() as directory, valkey.start(Path(directory)) as server:
+        redis_url = os.environ.get("BENCH_REDIS_URL", server.url)
         for kind in found:
-            measure(kind, os.environ.get("BENCH_REDIS_URL", server.url), options)
+            if options.only in {None, kind}:
+                measure(kind, redis_url, options)
+            if options.only in {None, kind, "goals"}:
+                goal_speed(kind, redis_url, options)
         if options.only in {None, "models"}:
             thinking_costs(server.url, options)
     if options.only in {None, "sandbox"}:
