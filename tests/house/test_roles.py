@@ -22,6 +22,8 @@ from apps.agents import tokens
 from apps.agents.models import Agent, Token
 from apps.agents.scopes import SCOPES
 
+pytestmark = pytest.mark.one_database  # who may is decided before the database is asked for anything but the token
+
 IN, UNKNOWN, FORBIDDEN, LOGIN = "in", "401", "403", "to the login page"
 SAMPLES = {"int": "999999", "id": "999999", "slug": "x", "str": "x", "path": "x"}
 ROLES = ("anonymous", "operator", "agent", "bare", "integration", "reader", "expired", "revoked")
