@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def test_nothing_follows_twice_from_the_same_event() -> None:
     assert len(LINES) == len({(kind, reaction.job) for kind, reaction in LINES})
 
 
-def recorded() -> set[str]:
+@cache
+def recorded() -> frozenset[str]:
     """The members of Kind that some code of the hub names."""
     found: set[str] = set()
     for file in (ROOT / "apps").rglob("*.py"):
@@ -57,7 +59,7 @@ def recorded() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Kind":
                 found.add(node.attr)
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
