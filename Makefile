@@ -41,18 +41,23 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	AGENTCOM_BASE_URL=https://hub.example $(MANAGE) check --deploy
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
-# Those of the sidecar need no database; they run beside the others, behind the tests on PostgreSQL.
+# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Those with processes of their own wait
+# more than they compute; they run beside both.
 APART := tests/sidecar tests/attacks
+PROCESSES := tests/journeys tests/eval tests/goals
+ON_SQLITE := env -u DATABASE_URL -u REDIS_URL
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
-	@said=$$(mktemp) && \
+	@said=$$(mktemp) && waited=$$(mktemp) && \
 	{ { DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) nice -n 10 $(PYTEST) --only-database $(TESTS); theirs=$$?; \
-	$(if $(TESTS),,env -u DATABASE_URL -u REDIS_URL nice -n 10 $(PYTEST) -m "not postgres" $(APART) || exit 1;) exit $$theirs; } >$$said 2>&1 & \
+	$(if $(TESTS),,$(ON_SQLITE) nice -n 10 $(PYTEST) -m "not postgres" $(APART) || exit 1;) exit $$theirs; } >$$said 2>&1 & \
 	second=$$!; \
-	env -u DATABASE_URL -u REDIS_URL $(PYTEST) -m "not postgres" $(if $(TESTS),$(TESTS),$(APART:%=--ignore=%)); first=$$?; \
-	wait $$second; second=$$?; \
-	printf '\n== on PostgreSQL and Redis, and the sidecar by itself, which ran beside it\n'; cat $$said; rm -f $$said; \
-	test $$first -eq 0 -a $$second -eq 0; }
+	{ $(if $(TESTS),true,$(ON_SQLITE) $(PYTEST) -m "not postgres" $(PROCESSES)); } >$$waited 2>&1 & third=$$!; \
+	$(ON_SQLITE) $(PYTEST) -m "not postgres" $(if $(TESTS),$(TESTS),$(APART:%=--ignore=%) $(PROCESSES:%=--ignore=%)); first=$$?; \
+	wait $$third; third=$$?; wait $$second; second=$$?; \
+	printf '\n== with processes of their own, which ran beside it\n'; cat $$waited; \
+	printf '\n== on PostgreSQL and Redis, and the sidecar by itself, which ran beside it\n'; cat $$said; rm -f $$said $$waited; \
+	test $$first -eq 0 -a $$second -eq 0 -a $$third -eq 0; }
 
 bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they answer (docs/bench.md)
 	@$(VENV)/python -m tests.bench $(ARGS)

@@ -19,7 +19,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.endpoints import claude_chat, ollama_chat
 from apps.endpoints.choosing import CLAUDE, Candidate, Thinker, choose
 from apps.endpoints.health import Health
 from apps.endpoints.models import THINKING, Endpoint, Model, Origin
@@ -190,6 +189,9 @@ def _reserve(question: Question, chosen: Thinker) -> None:
 
 
 async def _call(chosen: Thinker, question: Question) -> Said:
+    # The clients are slow to load, and most processes of the hub never think.
+    from apps.endpoints import claude_chat, ollama_chat
+
     asked: dict[str, Any] = {
         "system": question.system,
         "prompt": question.prompt,
