@@ -35,6 +35,7 @@ from apps.tasks.branches import slug
 
 PURPOSE = "decompose"
 STATE = "executing"
+"""Pays for what people want; what the hub wants of itself is paid by the state that wanted it."""
 BRANCHES = "agentcom/goal"
 MOST_REPAIRS = 4
 MOST_SECONDS = 500.0
@@ -102,10 +103,10 @@ def aim_of(goal: Goal) -> Aim:
 
 
 def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mapping[str, Any]) -> Question:
-    """A call about a goal, paid by its budget and by that of the state in which goals are carried out."""
+    """A call about a goal, paid by its budget, and by that of the state in which the hub wanted it for itself."""
     return Question(
         purpose=purpose,
-        state=STATE,
+        state=claim.goal.source if claim.goal.is_own else STATE,
         system=asked.system,
         prompt=asked.prompt,
         schema=schema,

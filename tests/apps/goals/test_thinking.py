@@ -309,6 +309,16 @@ def test_the_hub_wants_nothing_twice_and_nothing_that_people_said_no_to() -> Non
     assert own.submit_own(wanted(repo), fingerprint="broken-main", now=later).pk != goal.pk
 
 
+def test_what_the_hub_wants_of_itself_is_paid_by_the_state_that_wanted_it(foundry: Foundry) -> None:
+    mine = own.submit_own(wanted(foundry.workshop.repo), fingerprint="x")
+    foundry.replies = [plan(piece("one"))]
+    actions.begin(mine)
+    drain()
+    foundry.begun(piece("two"), title="Theirs")
+
+    assert ["healing", "executing"] == [asked.state for asked in foundry.asked]
+
+
 def test_while_it_is_paused_the_hub_wants_nothing_of_itself_and_takes_back_what_nobody_has_begun(
     foundry: Foundry,
 ) -> None:
