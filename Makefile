@@ -41,10 +41,10 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	AGENTCOM_BASE_URL=https://hub.example $(MANAGE) check --deploy
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
-# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Those with processes of their own wait
-# more than they compute; they run beside both.
+# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Journeys have processes of their own and
+# wait more than they compute; they run beside both.
 APART := tests/sidecar tests/attacks
-PROCESSES := tests/journeys tests/eval tests/goals
+PROCESSES := tests/journeys
 ON_SQLITE := env -u DATABASE_URL -u REDIS_URL
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis

@@ -83,7 +83,7 @@ async def test_a_job_whose_worker_is_killed_is_delivered_again(floor: Floor, off
 
 @pytest.mark.slow
 async def test_a_cluster_that_hangs_because_its_idle_worker_was_killed_is_replaced(floor: Floor, office):
-    floor.start(silent_seconds=3)
+    floor.start(silent_seconds=10)  # less than a busy machine needs to start one would kill it again and again
     office.queue_line(floor.evidence)
     await floor.until(floor.lines)
     await floor.until(lambda: not office.waiting())
