@@ -616,6 +616,7 @@ def test_a_state_that_had_no_budget_left_is_on_the_first_page(page, monkeypatch)
     )
 
 
+@pytest.mark.usefixtures("_overview_then")
 @pytest.mark.parametrize(("limit", "strained"), [(35_001, False), (35_000, True)])
 def test_a_budget_that_is_nearly_used_up_is_on_the_first_page(page, limit: int, strained: bool):
     till.allow("day", micro=limit)

@@ -95,7 +95,7 @@ def _answer(provider: Provider, call_id: str, chance: random.Random) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_fifty_threads_never_overspend_one_dollar_and_lose_nothing() -> None:
     set_budget(Scope.HUB, by="tests", limits=DOLLAR)
     provider = Provider()
