@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,8 @@ from sidecar import config
 from sidecar.restarts import BETWEEN_SECONDS, Restarts
 from sidecar.wire import messages
 from tests.sidecar.hub import ModelHub, listening
-from tests.sidecar.test_daemon import TOKEN, settings, sidecar
+from tests.sidecar.test_daemon import TOKEN, exists, settings, sidecar
+from tests.sidecar.test_sandbox_endings import until
 
 URL = "http://127.0.0.1:11434"
 OTHER = "http://gpu.example.org:11434"
@@ -78,17 +80,14 @@ async def test_an_address_without_a_command_is_answered_and_nothing_is_run():
 
 
 async def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path):
-    flag = tmp_path / "flag"
-    started = f"import subprocess, time; subprocess.Popen(['sh', '-c', 'sleep 2; touch {flag}'])"
-    async with restarting({URL: program(f"{started}; print('begun', flush=True); time.sleep(60)")}, longest=1) as (
-        ask,
-        _,
-    ):
+    pid = tmp_path / "pid"
+    started = f"child = subprocess.Popen(['sleep', '600']); open({str(pid)!r}, 'w').write(str(child.pid))"
+    code = f"import subprocess, time; {started}; print('begun', flush=True); time.sleep(600)"
+    async with restarting({URL: program(code)}, longest=1) as (ask, _):
         answer = await ask()
-        await asyncio.sleep(2)  # so long the one that it started would have lived
+        await until(lambda: not exists(pid.read_text()))
 
     assert (False, "begun\nThe command did not end within 1 s.") == (answer.ok, answer.message)
-    assert not flag.exists()
 
 
 async def test_a_server_that_the_command_leaves_running_neither_holds_it_up_nor_dies_of_its_words(tmp_path):
@@ -99,13 +98,9 @@ async def test_a_server_that_the_command_leaves_running_neither_holds_it_up_nor_
         _,
     ):
         answer = await ask()
-        for _ in range(100):
-            if flag.exists():
-                break
-            await asyncio.sleep(0.1)
+        await until(flag.exists)
 
     assert (True, "left") == (answer.ok, answer.message)
-    assert flag.exists()
 
 
 async def test_the_end_of_what_it_printed_is_what_is_told():
@@ -116,14 +111,16 @@ async def test_the_end_of_what_it_printed_is_what_is_told():
 
 
 async def test_the_same_wish_is_fulfilled_once_and_answered_each_time(tmp_path):
-    kept = tmp_path / "kept"
-    slow = f"import time; open({str(kept)!r}, 'a').write('x'); time.sleep(0.5)"
-    async with restarting({URL: program(slow)}) as (ask, restarts):
+    kept, go = tmp_path / "kept", tmp_path / "go"
+    os.mkfifo(go)
+    code = f"open({str(kept)!r}, 'a').write('x'); open({str(go)!r}).read()"  # ends once somebody writes there
+    async with restarting({URL: program(code)}) as (ask, restarts):
         again = messages.EndpointRestart(restart=1, url=URL)
         first = asyncio.create_task(ask())
-        await asyncio.sleep(0.1)
+        await until(kept.exists)
         restarts.ask(again)
         restarts.ask(again)
+        await asyncio.to_thread(go.write_text, "")
         answers = [await first, await ask()]
 
     assert answers[0] == answers[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,21 @@ def together(*works: Callable[[], object]) -> list[str]:
     return ended
 
 
+def until_another_waits() -> None:
+    """Until somebody else's statement waits for a lock; a while, because without a lock to wait for nobody would."""
+    onlooker = connection.copy()
+    ends = time.monotonic() + 10
+    with contextlib.closing(onlooker), onlooker.cursor() as cursor:
+        while time.monotonic() < ends:
+            cursor.execute(
+                "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+            if cursor.fetchone():
+                return
+            time.sleep(0.01)
+
+
 def test_a_goal_that_is_made_to_wait_in_the_moment_of_its_turn_does_not_begin() -> None:
     cast.repo("sample")
     first, second = planning.goal("First"), planning.goal("Second")
@@ -49,7 +65,7 @@ def test_a_goal_that_is_made_to_wait_in_the_moment_of_its_turn_does_not_begin() 
         with transaction.atomic():
             actions.edit(second, by="ann", depends_on=[first.pk])
             edited.set()
-            time.sleep(0.5)
+            until_another_waits()
 
     def begin() -> None:
         edited.wait(10)
@@ -65,8 +81,9 @@ def test_two_who_tie_their_goals_to_each_others_do_not_wait_for_ever(monkeypatch
     real, looking = dependencies._reaches, threading.Event()
 
     def slowly(start: int, end: int) -> bool:
-        looking.set()
-        time.sleep(0.5)
+        if not looking.is_set():
+            looking.set()
+            until_another_waits()
         return real(start, end)
 
     def edit_second() -> None:
@@ -92,7 +109,7 @@ def test_what_an_agent_is_given_in_the_moment_of_a_pause_goes_on() -> None:
         with transaction.atomic():
             Task.objects.filter(pk=task.pk).update(status="assigned", demand=None, generation=1)
             given.set()
-            time.sleep(0.5)
+            until_another_waits()
 
     def withdraw() -> None:
         given.wait(10)

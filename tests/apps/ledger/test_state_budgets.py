@@ -121,7 +121,7 @@ def test_a_call_that_came_to_nothing_gives_its_place_back() -> None:
     allow(Scope.STATE_HOUR, "healing *", calls=1)
     actions.void(thought().call_id)
 
-    thought()
+    assert "reserved" == thought().status
 
 
 @pytest.mark.django_db

@@ -104,5 +104,6 @@ async def test_jobs_run_while_redis_is_away(floor: Floor, office):
     floor.start()
 
     office.queue_line(floor.evidence)
-
     await floor.until(floor.lines)
+
+    assert 1 == len(floor.lines())
