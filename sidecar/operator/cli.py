@@ -1,4 +1,4 @@
-"""`agentcom`: parse, call the hub, say what came of it.
+"""`agentcom`: read what was typed, call the hub, say what came of it.
 
 0 is good, 1 a refusal or a bad end, 2 bad usage, 3 a hub that does not answer, 4 something that waits for a person.
 """
@@ -14,14 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar import __version__
 from sidecar.operator import account, follow, shown, words
 from sidecar.operator.account import Account, AccountProblem
+from sidecar.operator.grammar import GOAL_VERBS, TASK_VERBS, parser
 from sidecar.operator.rest import Hub, Refusal, Unreachable
 
-PRIORITIES = ("urgent", "high", "normal", "low")
-GOAL_VERBS = ("show", "watch", "approve", "cancel", "go-on", "resubmit")
-TASK_VERBS = ("show", "watch", "cancel", "retry")
 LARGEST_DOCUMENT = 256 * 1024
 
 
@@ -31,7 +28,7 @@ class Usage(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    asked = _parser().parse_args(arguments)
+    asked = parser().parse_args(arguments)
     try:
         return int(COMMANDS[asked.command](asked))
     except Usage as problem:
@@ -50,71 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(problem: Exception, code: int) -> int:
     print(f"agentcom: {shown.plain(problem)}", file=sys.stderr)
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="agentcom", description="Give an AgentCom hub work, and see what comes of it."
-    )
-    parser.add_argument("--version", action="version", version=f"agentcom {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    as_json = argparse.ArgumentParser(add_help=False)
-    as_json.add_argument("--json", action="store_true", help="the hub's answer as it is")
-
-    login = commands.add_parser("login", help="remember a hub and a token for it")
-    login.add_argument("hub", metavar="HUB", help="the hub's address, as in http://hub.example:8000")
-    login.add_argument("--token", help="of an integration; asked for, or read from standard input, when left out")
-
-    work = argparse.ArgumentParser(add_help=False, parents=[as_json])
-    work.add_argument("--repo", default="", metavar="SLUG", help="which repository")
-    work.add_argument("--description", default="", help="more words")
-    work.add_argument("--criterion", action="append", default=[], help="what has to be true then; may be repeated")
-    work.add_argument(
-        "--check",
-        action="append",
-        default=[],
-        help="tests_pass, 'file_exists: README.md', or a command that has to succeed; may be repeated",
-    )
-    work.add_argument("--priority", choices=PRIORITIES)
-    work.add_argument("--after", action="append", type=int, default=[], metavar="N", help="only after this one")
-    work.add_argument("--reason", default="", help="why it is cancelled")
-    work.add_argument("--wait", action="store_true", help="watch it until it ends or waits for a person")
-
-    goal = commands.add_parser(
-        "goal",
-        parents=[work],
-        help="hand in a goal, or: goal show|watch|approve|cancel|go-on|resubmit N",
-        description=f"Hand in a goal in words; or with one of {', '.join(GOAL_VERBS)} and a number do that.",
-    )
-    goal.add_argument("words", nargs="*", metavar="WORDS", help="what you want, or a verb and a number")
-    goal.add_argument("--tag", action="append", default=[], help="may be repeated")
-    goal.add_argument(
-        "--approve",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="have the plan wait for approval, or not; else as the repository says",
-    )
-    goal.add_argument("--file", type=Path, metavar="GOAL.XML", help="hand in this document; - reads standard input")
-
-    task = commands.add_parser(
-        "task",
-        parents=[work],
-        help="hand in a task, or: task show|watch|cancel|retry N",
-        description=f"Hand in a task; or with one of {', '.join(TASK_VERBS)} and a number do that.",
-    )
-    task.add_argument("words", nargs="*", metavar="WORDS", help="what is to be done, or a verb and a number")
-    task.add_argument("--command", dest="run", default="", help="run by a shell; without one a model does it")
-
-    for name, statuses in (("goals", "submitted, executing, needs_review …"), ("tasks", "queued, working, dead …")):
-        listing = commands.add_parser(name, parents=[as_json], help=f"list {name}, the newest first")
-        listing.add_argument("--status", default="", help=statuses)
-        listing.add_argument("--repo", default="", metavar="SLUG")
-        listing.add_argument("--most", type=int, default=30, metavar="N", help="at most so many (30)")
-
-    brain = commands.add_parser("brain", parents=[as_json], help="what the hub does by itself, and why")
-    brain.add_argument("verb", nargs="?", choices=["pause", "resume"])
-    brain.add_argument("--reason", default="", help="why it is paused")
-    return parser
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
