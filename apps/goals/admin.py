@@ -7,12 +7,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 
 from apps.events.admin import Shown
-from apps.events.refused import Refused
+from apps.events.refused import Invalid, Refused
 from apps.goals import actions as verbs
 from apps.goals import reading
 from apps.goals.lifecycle import GoalStatus
@@ -46,6 +47,31 @@ class GoalAdminForm(forms.ModelForm[Goal]):
         if not isinstance(numbers, list) or not all(isinstance(one, int) and 0 < one < 2**63 for one in numbers):
             raise forms.ValidationError("This is a list of numbers of goals.")
         return numbers
+
+    def clean(self) -> dict[str, Any]:
+        """What the act refuses is said beside its field, and nothing typed is lost: it is done once, and undone."""
+        said: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            try:
+                with transaction.atomic():
+                    self.act(by="")
+                    transaction.set_rollback(True)
+            except Refused as refused:
+                field = refused.field if isinstance(refused, Invalid) and refused.field in self.fields else None
+                self.add_error(field, refused.message)
+        return said
+
+    def act(self, *, by: str) -> Goal:
+        """Hand it in, or change what was changed: through the verbs, which remember who did it. Raises Refused."""
+        said = self.cleaned_data
+        if self.instance.pk:
+            changed = [name for name in (*ASKED, "depends_on") if name in self.changed_data]
+            goal = Goal.objects.get(pk=self.instance.pk)
+            verbs.edit(goal, by=by, **{name: said[name] for name in changed})
+            return goal
+        asked = {name: said[name] for name in (*ASKED, *FIRST)}
+        wanted = verbs.Wanted(**asked, depends_on=said["depends_on"], source=Source.ADMIN)
+        return verbs.submit(wanted, by=by)[0]
 
 
 class SlicesOfGoal(admin.TabularInline[Slice, Goal]):
@@ -115,7 +141,7 @@ class GoalAdmin(admin.ModelAdmin[Goal]):
         return request.user.has_perm("goals.change_goal")
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """What an action refuses is said on the page."""
+        """What an action refuses only now, since somebody else was faster, is said on the page."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except Refused as refused:
@@ -123,21 +149,8 @@ class GoalAdmin(admin.ModelAdmin[Goal]):
             return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Goal, form: Any, change: bool) -> None:
-        """Through the verbs, which remember who did it. Raises Refused."""
-        by, said = request.user.get_username(), form.cleaned_data
-        if not change:
-            made, _ = verbs.submit(
-                verbs.Wanted(
-                    **{name: said[name] for name in (*ASKED, *FIRST)},
-                    depends_on=said["depends_on"],
-                    source=Source.ADMIN,
-                ),
-                by=by,
-            )
-            obj.pk = made.pk
-            return
-        may = [name for name in (*ASKED, "depends_on") if name in form.changed_data]
-        verbs.edit(Goal.objects.get(pk=obj.pk), by=by, **{name: said[name] for name in may})
+        """Through the room's actions."""
+        obj.pk = form.act(by=request.user.get_username()).pk
 
     @staticmethod
     def _known() -> list[str]:
