@@ -98,8 +98,27 @@ def test_without_a_history_nothing_is_expected(db):
 
 
 @pytest.mark.parametrize("slices", [LEAST, 3 * LEAST])
-def test_the_history_costs_two_queries_however_long_it_is(db, slices, django_assert_num_queries):
+def test_the_history_costs_three_queries_however_long_it_is(db, slices, django_assert_num_queries):
     finished(slices)
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         history.past()
+
+
+def test_work_that_came_back_from_a_merge_is_part_of_what_a_slice_cost(db):
+    slices = finished(LEAST, micro=2_000, seconds=90)
+    for one in slices:
+        assert one.merged_at is not None
+        earlier = Task.objects.create(
+            title="Earlier", repo=one.goal.repo, goal=one.goal_id, metadata={"slice": one.number}, status="completed",
+            finished_at=timezone.now(), created_at=one.merged_at - timedelta(seconds=600),
+        )  # fmt: skip
+        Charge.objects.create(
+            call_id=f"earlier-{one.pk}", status="uncertain", model="m", task=str(earlier.pk),
+            started_at=timezone.now(), resolved_at=timezone.now(), cost_micro=500, price=Price.objects.get(model="m"),
+        )  # fmt: skip
+
+    found = history.expected(planning.plan(planning.goal(), {1: []}))
+
+    assert 600 == pytest.approx(found["seconds"]["middle"])
+    assert 2_500 == found["micro"]["middle"]
