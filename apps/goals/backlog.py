@@ -21,8 +21,9 @@ def pending() -> int:
 
 
 def active() -> int:
-    """How many goals the hub has begun and goes on with by itself."""
-    return Goal.objects.unfinished().filter(status__in=ACTIVE).exclude(AWAITING_APPROVAL).count()
+    """How many goals the hub has begun and goes on with by itself; those of a paused repository take no place."""
+    going_on = Goal.objects.unfinished().filter(status__in=ACTIVE, repo__paused=False)
+    return going_on.exclude(AWAITING_APPROVAL).count()
 
 
 def waiting_for_people() -> int:

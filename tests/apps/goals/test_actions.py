@@ -156,6 +156,15 @@ def test_only_a_goal_that_has_not_begun_begins_and_only_once(repo: Repo) -> None
     assert (1, 0) == (backlog.active(), backlog.pending())
 
 
+def test_goals_of_a_paused_repository_take_nobody_elses_place(repo: Repo) -> None:
+    actions.begin(handed_in(repo))
+    assert 1 == backlog.active()
+
+    Repo.objects.update(paused=True)
+
+    assert 0 == backlog.active()
+
+
 def test_a_plan_that_waits_for_approval_counts_as_waiting_for_people(repo: Repo) -> None:
     goal = handed_in(repo, needs_approval=True)
     actions.begin(goal)
