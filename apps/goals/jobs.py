@@ -6,6 +6,7 @@ import contextlib
 from datetime import datetime
 
 import structlog
+from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -52,7 +53,8 @@ def task_changed(task: int) -> None:
 
 def _resume(task: Task) -> None:
     """A person revived what a goal was waiting for, so it may go on; what none waits for any more is not done."""
-    goal = Goal.objects.get(pk=task.goal or 0)
+    with transaction.atomic():  # behind whoever just now says that the goal needs a person
+        goal = Goal.objects.select_for_update().get(pk=task.goal or 0)
     if goal.is_final or not Slice.objects.filter(task=task, merged_at__isnull=True).exists():
         with contextlib.suppress(Refused):  # it has ended meanwhile
             tasks.cancel(task, by="goals", reason="Its goal does not need it any more.")

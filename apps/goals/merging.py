@@ -36,6 +36,7 @@ from apps.tasks.models import Attempt, Lane, Task, Work
 PATIENCE = 60.0
 REFS = "refs/agentcom/goal"
 MAX_ATTEMPTS = 2
+UNCHECKED = "No agent could run the checks"
 MOST_UNCHECKED = 2
 """So often a merge is tried anew that no agent could check."""
 
@@ -212,7 +213,7 @@ def take_report(task: Task) -> None:
     if row is None or not task.is_final:
         return
     if task.status != TaskStatus.COMPLETED:
-        _unchecked(row, f"No agent could run the checks: {task.last_error or task.status}"[:500])
+        _unchecked(row, f"{UNCHECKED}: {task.last_error or task.status}"[:500])
         return
     attempt = Attempt.objects.filter(task=task, outcome=Outcome.SUCCEEDED).order_by("-pk").first()
     report = attempt.reports[-1] if attempt is not None and attempt.reports else {}
@@ -225,9 +226,9 @@ def take_report(task: Task) -> None:
 def _unchecked(row: Merge, note: str) -> None:
     """The work may be good: the merge is tried anew, and only what can never be checked counts as refused."""
     before = Merge.objects.filter(attempt=row.attempt, head=row.head, status=MergeStatus.STALE, goal=row.goal)
-    if before.count() < MOST_UNCHECKED:
+    if before.filter(note__startswith=UNCHECKED).count() < MOST_UNCHECKED:
         with contextlib.suppress(Stale):
-            _outdate(row, note)
+            set_aside(row, note)
     else:
         _refuse(row, note, {})
 
@@ -239,7 +240,7 @@ def _land(row: Merge, report: Mapping[str, Any]) -> None:
         try:
             git_merge.land(goal.repo.mirror, made)
         except git_merge.BranchMoved as moved:
-            _outdate(row, moved.message)
+            set_aside(row, moved.message)
             return
     with transaction.atomic():
         now = Goal.objects.select_for_update().get(pk=goal.pk)
@@ -267,8 +268,11 @@ def _refuse(row: Merge, note: str, report: Mapping[str, Any]) -> None:
 
 
 @transaction.atomic
-def _outdate(row: Merge, note: str) -> None:
-    """Somebody moved the branch: the work is merged anew onto where it is now."""
+def set_aside(row: Merge, note: str) -> None:
+    """Nothing came of it that says anything of the work, which is merged anew, onto where the branch is then.
+
+    Raises Stale when the merge has ended.
+    """
     changes = {"ended_at": Now(), "note": note[:500]}
     transition(row, MergeStatus.STALE, Kind.MERGE_ENDED, set=changes, tell=watchers(row.goal), goal=row.goal_id)
     record(Kind.GOAL_UNMERGED, row.goal, merge=row.pk, note=row.note)

@@ -8,17 +8,20 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.events.models import Event
-from apps.events.refused import Refused
-from apps.goals import admission, gate
+from apps.events.refused import Refused, Stale
+from apps.goals import admission, gate, merging
 from apps.goals.actions import Wanted, submit
 from apps.goals.admission import Answer, Own, Rejected
-from apps.goals.lifecycle import GoalStatus
-from apps.goals.models import OWN, Goal, Slice
+from apps.goals.dependencies import one_at_a_time
+from apps.goals.lifecycle import GoalStatus, MergeStatus
+from apps.goals.models import OWN, Goal, Merge, Slice
 from apps.tasks import actions as tasks
 from apps.tasks.lifecycle import TaskStatus
 from apps.tasks.models import Task
 
 BY = "the hub"
+PAUSED = "The hub is paused."
+UNBEGUN = (TaskStatus.QUEUED, TaskStatus.WAITING)
 
 
 class TurnedAway(Refused):
@@ -31,13 +34,15 @@ def submit_own(wanted: Wanted, *, fingerprint: str, now: datetime | None = None)
         raise ValueError("a goal of the hub's own has a source of its own, and says what it is about")
     if gate.is_closed():
         raise TurnedAway("paused", why="it is paused.")
-    found = _admitted(wanted, fingerprint[:200], now or timezone.now())
-    if isinstance(found, admission.TurnedAway):
-        raise TurnedAway(found.code, why=found.sentence)
-    try:
-        return submit(wanted, by=BY, fingerprint=fingerprint[:200])[0]
-    except IntegrityError as twice:
-        raise TurnedAway("duplicate", why="A goal about the same thing is open.") from twice
+    with transaction.atomic():
+        one_at_a_time()  # two that count what is open at once would both find the last place free
+        found = _admitted(wanted, fingerprint[:200], now or timezone.now())
+        if isinstance(found, admission.TurnedAway):
+            raise TurnedAway(found.code, why=found.sentence)
+        try:
+            return submit(wanted, by=BY, fingerprint=fingerprint[:200])[0]
+        except IntegrityError as twice:
+            raise TurnedAway("duplicate", why="A goal about the same thing is open.") from twice
 
 
 def _admitted(wanted: Wanted, fingerprint: str, now: datetime) -> admission.Admitted | admission.TurnedAway:
@@ -85,23 +90,38 @@ def _touched_at(goal: Goal) -> datetime | None:
 def withdraw() -> int:
     """Take what the hub wants of itself, and nobody has begun, out of the queue; the number of tasks.
 
-    It is handed in again once the hub may go on.
+    It is handed in again, and its merges are tried anew, once the hub may go on.
     """
-    waiting = Slice.objects.filter(
-        goal__source__in=OWN,
-        goal__finished_at__isnull=True,
-        task__status__in=[TaskStatus.QUEUED, TaskStatus.WAITING],
-    )
-    return sum(_withdraw(pk) for pk in waiting.values_list("pk", flat=True))
+    waiting = {"goal__source__in": OWN, "goal__finished_at__isnull": True, "task__status__in": UNBEGUN}
+    slices = Slice.objects.filter(**waiting).values_list("pk", flat=True)
+    merges = Merge.objects.filter(**waiting, status=MergeStatus.PENDING).values_list("pk", flat=True)
+    return sum(map(_withdraw, slices)) + sum(map(_withdraw_checks, merges))
 
 
 @transaction.atomic
 def _withdraw(pk: int) -> int:
     one = Slice.objects.select_for_update().get(pk=pk)
-    # Locked, so that no agent is given it in this moment: what runs goes on.
-    task = Task.objects.select_for_update().filter(pk=one.task_id or 0).first()
-    if task is None or task.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
+    if (task := _unbegun(one.task_id)) is None:
         return 0
     Slice.objects.filter(pk=pk).update(task=None)
-    tasks.cancel(task, by=BY, reason="The hub is paused.")
+    tasks.cancel(task, by=BY, reason=PAUSED)
     return 1
+
+
+@transaction.atomic
+def _withdraw_checks(pk: int) -> int:
+    merge = Merge.objects.select_for_update(of=("self",)).select_related("goal").get(pk=pk)
+    if (task := _unbegun(merge.task_id)) is None:
+        return 0
+    try:
+        merging.set_aside(merge, PAUSED)
+    except Stale:  # its goal ended in this moment
+        return 0
+    tasks.cancel(task, by=BY, reason=PAUSED)
+    return 1
+
+
+def _unbegun(pk: int | None) -> Task | None:
+    """The task, locked so that no agent is given it in this moment; None when one has it: what runs goes on."""
+    task = Task.objects.select_for_update().filter(pk=pk or 0).first()
+    return task if task is not None and task.status in UNBEGUN else None

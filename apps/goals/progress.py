@@ -52,7 +52,7 @@ def _step(goal: Goal) -> bool:
         if course.verify:
             return _move(goal, GoalStatus.VERIFYING, Kind.GOAL_JUDGING, {"tries": 0, "hold": ""})
         if course.review:
-            return want_review(goal, course.review)
+            return _give_up(goal)
     except Stale as lost:
         logger.info("another process is faster with a goal", goal=goal.pk, code=lost.code)
     except Refused as refused:
@@ -155,6 +155,16 @@ def add_slices(goal: Goal, planned: Iterable[Mapping[str, Any]]) -> Sequence[Sli
         for place, one in enumerate(planned, start=1)
     ]
     return Slice.objects.bulk_create(rows)
+
+
+@transaction.atomic
+def _give_up(goal: Goal) -> bool:
+    """A person has to look, unless somebody has revived meanwhile what was lost: looked at again under the lock."""
+    now = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
+    if now.status != GoalStatus.EXECUTING:
+        raise Stale("goal_moved", f"The goal is {now.status}.")
+    course = _course(now, Following.REFUSED)  # the last thing that may be refused; before it nobody asks
+    return want_review(now, course.review) if course.review else True
 
 
 # --- merging ----------------------------------------------------------------------------------------------------------

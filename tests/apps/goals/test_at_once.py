@@ -20,8 +20,10 @@ from apps.events.models import Event
 from apps.events.refused import Refused
 from apps.forge.models import PullRequest
 from apps.goals import actions, gate, jobs, merging, own, progress
+from apps.goals.admission import MOST_HEALING
 from apps.goals.models import Goal, Merge, Plan, Slice, Source
 from apps.ledger import prices
+from apps.tasks import actions as tasks
 from apps.tasks import attempts
 from apps.tasks.models import Task, Work
 from tests import cast
@@ -77,6 +79,20 @@ def test_two_who_hand_in_at_once_hand_in_each_slice_once(foundry: Foundry, monke
 
     assert [1, 1] == list(Slice.objects.values_list("handed", flat=True))
     assert 2 == Task.objects.filter(goal=goal.pk).count()
+
+
+@at_worst
+def test_what_is_revived_in_the_moment_that_its_goal_is_given_up_goes_on(
+    foundry: Foundry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = foundry.begun(piece("one"))
+    task = foundry.slice(goal, 1).task
+    assert task is not None
+    meanwhile(monkeypatch, progress, "_give_up", lambda: tasks.revive(cast.fresh(task), by="ann"))
+    tasks.expire(task, "Its time was up.")
+    drain()
+
+    assert ("executing", ["running"]) == (cast.fresh(goal).status, foundry.states(goal))
 
 
 @at_worst
@@ -298,6 +314,13 @@ class TestTogether:
             assert not Task.objects.filter(goal=goal.pk, status="queued").exists()
             gate.open_(by="ann")
             actions.cancel(goal, by="ann")
+
+    def test_many_wishes_of_its_own_at_once_become_no_more_goals_than_may_be_open(self, real: Real) -> None:
+        foundry, threads = real
+        wanted = actions.Wanted(title="Mend it", repo=foundry.workshop.repo, source=Source.HEALING)
+        threads.do([allowed(partial(own.submit_own, wanted, fingerprint=f"fault {n}")) for n in range(6)])
+
+        assert MOST_HEALING == Goal.objects.own().count()
 
     def test_a_goal_that_is_let_go_on_by_two_goes_on_once(self, real: Real) -> None:
         foundry, threads = real

@@ -17,9 +17,10 @@ from apps.forge.models import PullRequest
 from apps.goals import actions, claims, gate, jobs, own
 from apps.goals.actions import Wanted
 from apps.goals.lifecycle import GoalStatus
-from apps.goals.models import Goal, Plan, Slice, Source
+from apps.goals.models import Goal, Merge, Plan, Slice, Source
 from apps.goals.own import TurnedAway
 from apps.repos.models import Repo
+from apps.tasks.models import Attempt, Task
 from tests import cast
 from tests.apps.forge.workshop import drain
 from tests.foundry import Foundry, piece, plan, verdict
@@ -319,6 +320,39 @@ def test_what_the_hub_wants_of_itself_is_paid_by_the_state_that_wanted_it(foundr
     assert ["healing", "executing"] == [asked.state for asked in foundry.asked]
 
 
+def unbegun(task: Task) -> None:
+    """No agent was free for it yet."""
+    Attempt.objects.filter(task=task).delete()
+    Task.objects.filter(pk=task.pk).update(status="queued")
+
+
+def test_a_pause_takes_back_checks_that_nobody_has_begun_and_the_merge_is_tried_anew(foundry: Foundry) -> None:
+    mine = own.submit_own(wanted(foundry.workshop.repo), fingerprint="x")
+    foundry.replies = [plan(piece("one"), piece("two", after=[1]))]
+    actions.begin(mine)
+    drain()
+    foundry.deliver(mine, 1, {"one.txt": "1\n"})
+    theirs = foundry.begun(piece("three"), title="Theirs")
+    foundry.deliver(theirs, 1, {"three.txt": "3\n"})
+    for _ in range(3):  # more often than a merge may fail to be checked
+        for merge in Merge.objects.filter(status="pending").select_related("task"):
+            assert merge.task is not None
+            unbegun(merge.task)
+
+        gate.close(by="ann")
+        assert (1, 0) == (own.withdraw(), own.withdraw())
+        drain()
+        assert (["done", "waiting"], ["merging"]) == (foundry.states(mine), foundry.states(theirs))
+
+        gate.open_(by="ann")
+        jobs.sweep()
+        drain()
+        assert ["merging", "waiting"] == foundry.states(mine)
+
+    foundry.checked(mine)
+    assert (["merged", "running"], 1) == (foundry.states(mine), foundry.slice(mine, 1).handed)
+
+
 def test_while_it_is_paused_the_hub_wants_nothing_of_itself_and_takes_back_what_nobody_has_begun(
     foundry: Foundry,
 ) -> None:
@@ -333,10 +367,7 @@ def test_while_it_is_paused_the_hub_wants_nothing_of_itself_and_takes_back_what_
     cast.working(begun)
     other = foundry.slice(mine, 2).task
     assert other is not None
-    from apps.tasks.models import Attempt
-
-    Attempt.objects.filter(task=other).delete()
-    type(other).objects.filter(pk=other.pk).update(status="queued")
+    unbegun(other)
 
     gate.close(by="ann")
     assert 1 == own.withdraw()
