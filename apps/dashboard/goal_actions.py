@@ -53,12 +53,9 @@ def goal_act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     if verb not in VERBS:
         raise Http404
     goal = get_object_or_404(Goal.objects.select_related("repo"), pk=pk)
-    shown = [goal]
-
-    def work() -> None:
-        shown[0] = VERBS[verb](goal, request, person(request).get_username())
-
-    response = act(work, then="", refused=lambda no: goal_page(request, pk, refused=no))
-    if response.status_code == 302:
-        response["Location"] = reverse("goal", args=[shown[0].pk])
-    return response
+    by = person(request).get_username()
+    return act(
+        lambda: VERBS[verb](goal, request, by),
+        then=lambda shown: reverse("goal", args=[shown.pk]),
+        refused=lambda no: goal_page(request, pk, refused=no),
+    )

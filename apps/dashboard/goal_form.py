@@ -89,15 +89,19 @@ class GoalChangeForm(PriorityForm):
         help_text="It begins when the work of these is merged.",
     )
 
+    def clean_description(self) -> str:
+        """With the ends of lines that everybody else writes."""
+        return str(self.cleaned_data["description"]).replace("\r\n", "\n").strip()
+
 
 class GoalForm(GoalChangeForm):
     """A new goal as a person describes it."""
 
     repo = forms.ModelChoiceField(Repo.objects.all(), to_field_name="slug", empty_label=None, label="Repository")
     approval = forms.ChoiceField(
-        choices=[("", "as the repository says"), ("yes", "wait for my approval"), ("no", "start at once")],
+        choices=[("", "as the repository says"), ("yes", "needed"), ("no", "not needed")],
         required=False,
-        label="Its plan",
+        label="Plan approval",
     )
 
     def wanted(self, checks: Iterable[Mapping[str, Any]]) -> Wanted:
@@ -105,7 +109,7 @@ class GoalForm(GoalChangeForm):
         data = self.cleaned_data
         return Wanted(
             title=data["title"],
-            description=data["description"].replace("\r\n", "\n").strip(),
+            description=data["description"],
             repo=data["repo"],
             success_criteria=data["success_criteria"],
             checks=typed_checks(checks),

@@ -73,10 +73,9 @@ def goal_new(request: HttpRequest) -> HttpResponse:
     form = GoalForm(request.POST or None, initial={"repo": request.GET.get("repo", "")})
     checks = CHECKS(request.POST or None, prefix="checks")
     if request.method == "POST" and form.is_valid() and checks.is_valid():
-        made: list[Goal] = []
         by = person(request).get_username()
-        if _tried(form, lambda: made.append(actions.submit(form.wanted(checks.cleaned_data), by=by)[0])):
-            return redirect("goal", made[0].pk)
+        if made := _tried(form, lambda: actions.submit(form.wanted(checks.cleaned_data), by=by)[0]):
+            return redirect("goal", made.pk)
     context = {
         "form": form,
         "checks": checks,
@@ -90,7 +89,8 @@ def goal_new(request: HttpRequest) -> HttpResponse:
 def goal_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """`/goals/<id>/edit`: all of it before it has begun, then priority and tags."""
     goal = get_object_or_404(Goal.objects.select_related("repo"), pk=pk)
-    early = goal.status == GoalStatus.SUBMITTED
+    # What was typed is what is asked for, also when the hub has begun with it since: then it is refused, not dropped.
+    early = "title" in request.POST if request.method == "POST" else goal.status == GoalStatus.SUBMITTED
     form = (GoalChangeForm if early else PriorityForm)(request.POST or None, initial=_typed(goal))
     checks = CHECKS(request.POST or None, prefix="checks", initial=goal.checks) if early else None
     if request.method == "POST" and form.is_valid() and (checks is None or checks.is_valid()):
@@ -98,7 +98,12 @@ def goal_edit(request: HttpRequest, pk: int) -> HttpResponse:
         if checks is not None:
             fields["checks"] = _as_before(goal, typed_checks(checks.cleaned_data))
         by = person(request).get_username()
-        if _tried(form, lambda: actions.edit(goal, by=by, **fields)):
+
+        def change() -> Goal:
+            actions.edit(goal, by=by, **fields)
+            return goal
+
+        if _tried(form, change):
             return redirect("goal", pk)
     context = {"form": form, "checks": checks, "goal": goal, "more_checks_open": len(goal.checks) > 2}
     return render(request, "goal_edit.html", context, status=400 if request.method == "POST" else 200)
@@ -121,15 +126,15 @@ def _as_before(goal: Goal, checks: list[dict[str, Any]]) -> list[dict[str, Any]]
     return [known.get((check["type"], check["target"]), check) for check in checks]
 
 
-def _tried(form: Any, act: Callable[[], None]) -> bool:
-    """Whether it was done; when it was refused, the form says why."""
+def _tried(form: Any, act: Callable[[], Goal]) -> Goal | None:
+    """The goal that it was done to; None when it was refused, and the form says why."""
     try:
-        act()
+        return act()
     except Invalid as no:
         form.add_error(no.field if no.field in form.fields else None, no.message)
     except Refused as no:
         form.add_error(None, no.message)
-    return not form.errors
+    return None
 
 
 @require_safe
@@ -175,6 +180,7 @@ class Shown:
         # While it runs, what its task says is nearer to the truth.
         status = step.task.status if step.task is not None and step.state == State.RUNNING else step.state.value
         self.says, self.tone = words(status), tone(status)
+        self.returned = step.slice.tries + (step.state == State.SENT_BACK)
 
     @property
     def live(self) -> bool:

@@ -97,7 +97,7 @@ class Kind(StrEnum):
     GOAL_CANCELLED = "goal.cancelled", "Somebody cancelled the goal."
     GOAL_LANDED = "goal.landed", "A person merged the goal's pull request."
     GOAL_REJECTED = "goal.rejected", "A person closed the goal's pull request without merging it."
-    GOAL_RETRIED = "goal.retried", "A call of a model came to nothing; it is made again."
+    GOAL_RETRIED = "goal.retried", "A model call failed; it will be retried."
 
     BRAIN_MOVED = "brain.moved", "The hub turned from one state to another; why is in the event."
     BRAIN_PAUSED = "brain.paused", "A person paused the hub: it begins nothing by itself."

@@ -103,12 +103,12 @@ def _follow_up(pull: PullRequest, *, by: str) -> Task:
         repo=first.repo,
         capabilities=first.capabilities,
         target=first.target,
-        tier=first.tier if first.complexity.get("explicit") else "",
+        tier=_tier(pull, first),
         checks=pull.checks,
         success_criteria=pull.success_criteria,
         file_hints=pull.file_hints,
         remarks=[_remark(one) for one in _unanswered(pull)],
-        metadata={**first.metadata, "pull_request": pull.pk},
+        metadata={**({} if pull.goal else first.metadata), "pull_request": pull.pk},
         goal=pull.goal,
         start=pull.branch,
         branch=pull.branch,
@@ -117,6 +117,13 @@ def _follow_up(pull: PullRequest, *, by: str) -> Task:
         timeout_seconds=first.timeout_seconds,
     )
     return submit(wanted, by=by)[0]
+
+
+def _tier(pull: PullRequest, first: Task) -> str:
+    """As somebody said; the whole of a goal is not what the last of its slices was."""
+    if pull.goal is not None:
+        return pull.tier
+    return first.tier if first.complexity.get("explicit") else ""
 
 
 def _unanswered(pull: PullRequest) -> list[Comment]:

@@ -50,7 +50,10 @@ class AttemptEvidence:
 
 @dataclass(frozen=True)
 class PartEvidence:
-    """One of the tasks that a goal's pull request is made of: by whom, and how its own checks ended. Micro-USD."""
+    """What a goal's pull request is made of: by whom, and how the checks ended where it was merged. Micro-USD.
+
+    `attempts` and cost are of all that was tried for it, also of what did not come in; `commit` is the merge.
+    """
 
     task: int
     title: str
@@ -95,6 +98,7 @@ class Evidence:
     cost_microusd: int
     attempts: Sequence[AttemptEvidence]
     parts: Sequence[PartEvidence]
+    judgement: Mapping[str, Any]
     checks: Sequence[CheckEvidence]
     verification: VerificationEvidence | None
     summary: str
@@ -135,7 +139,8 @@ def evidence_of(pull: PullRequest) -> Evidence:
         tokens=_tokens(tries),
         cost_microusd=sum(int(one.result.get("cost_microusd", 0)) for one in tries),
         attempts=[_attempt(one) for one in tries],
-        parts=_parts(tries) if pull.goal is not None else [],
+        parts=_parts(pull, tries),
+        judgement=pull.judgement,
         checks=_checks(pull.checks, reports, proven.report if proven else {}),
         verification=verified,
         summary=_summary(bool(pull.checks), verified),
@@ -166,27 +171,45 @@ def _tries(pull: PullRequest) -> list[Attempt]:
 
 def parts_of(pull: PullRequest) -> list[PartEvidence]:
     """What a goal's pull request is made of; nothing for any other."""
-    return _parts(_tries(pull)) if pull.goal is not None else []
+    return _parts(pull, _tries(pull)) if pull.goal is not None else []
 
 
-def _parts(tries: Sequence[Attempt]) -> list[PartEvidence]:
-    """Each task that was completed for the goal, in the order in which it was."""
-    done = [one for one in tries if one.outcome == Outcome.SUCCEEDED]
-    return [_part(one, [other for other in tries if other.task_id == one.task_id]) for one in done]
+def _parts(pull: PullRequest, tries: Sequence[Attempt]) -> list[PartEvidence]:
+    """Each slice of the goal as it was merged, in that order, and what people asked for afterwards."""
+    if pull.goal is None:
+        return []
+    by_id = {one.pk: one for one in tries}
+    slices = [
+        _part(
+            by_id[known["attempt"]], [one for one in tries if one.task.metadata.get("slice") == known["slice"]], known
+        )
+        for known in pull.parts
+        if known["attempt"] in by_id
+    ]
+    later = [one for one in tries if one.outcome == Outcome.SUCCEEDED and "pull_request" in one.task.metadata]
+    return slices + [
+        _part(done, [one for one in tries if one.task_id == done.task_id], _reported(done)) for done in later
+    ]
 
 
-def _part(done: Attempt, tries: Sequence[Attempt]) -> PartEvidence:
+def _reported(done: Attempt) -> Mapping[str, Any]:
+    """Of work that came in without a merge of its own: what its author reported."""
     ran = done.reports[-1].get("checks", ()) if done.reports else ()
+    passed = sum(check.get("status") == "pass" for check in ran)
+    return {"passed": passed, "checks": len(ran), "commit": str(done.result.get("commit", ""))}
+
+
+def _part(done: Attempt, tries: Sequence[Attempt], known: Mapping[str, Any]) -> PartEvidence:
     return PartEvidence(
         task=done.task_id,
         title=done.task.title,
         agent=done.agent.name,
         model=str(done.result.get("model", "")),
         attempts=len(tries),
-        passed=sum(check.get("status") == "pass" for check in ran),
-        checks=len(ran),
+        passed=known["passed"],
+        checks=known["checks"],
         cost_microusd=sum(int(one.result.get("cost_microusd", 0)) for one in tries),
-        commit=str(done.result.get("commit", "")),
+        commit=known["commit"],
     )
 
 

@@ -29,6 +29,16 @@ def _parts(it: Evidence) -> Iterator[str]:
     yield f"### Risk: {LEVELS.get(it.risk, 'high')} ({it.risk})"
     reasons = [f"- {escaped(reason['sentence'])}" for reason in it.risk_reasons]
     yield "\n".join(_capped(reasons, MAX_REASONS)) or "- Nothing speaks against it."
+    if it.judgement:
+        yield "### Judgement"
+        yield f"{escaped(it.judgement.get('reason') or '')} ({code(it.judgement.get('model') or 'no model')})"
+        yield _table(
+            ["criterion", "met", "seen in"],
+            [
+                [escaped(one["criterion"], 200), "yes" if one["met"] else "no", escaped(one["where"] or "-", 200)]
+                for one in it.judgement.get("criteria") or ()
+            ],
+        )
     if it.parts:
         yield "### Parts"
         yield _table(

@@ -24,6 +24,8 @@ class PullRequest(models.Model):
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="pulls")
     attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="pulls")
     goal = models.PositiveBigIntegerField(null=True, blank=True, help_text="The number of the goal that it ends.")
+    parts = models.JSONField(default=list, blank=True, help_text="Of a goal: each slice as it was merged and checked.")
+    judgement = models.JSONField(default=dict, blank=True, help_text="Of a goal: what the hub's judge found.")
     title = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="")
     success_criteria = models.JSONField(default=list, blank=True)

@@ -89,7 +89,10 @@ def _new(task: Task, repo: Repo, attempt: Attempt) -> PullRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """What a goal came to: one branch that holds the work of many tasks. `attempt` is the newest of them."""
+    """What a goal came to: one branch that holds the work of many tasks. `attempt` is the newest of them.
+
+    Each of `parts` is a slice as it was merged: its number, attempt, the merge's commit, how many checks there passed.
+    """
 
     goal: int
     repo: Repo
@@ -100,12 +103,8 @@ class Whole:
     checks: Sequence[Mapping[str, Any]]
     file_hints: Sequence[Mapping[str, Any]]
     branch: str
-
-
-def of_goal(whole: Whole) -> PullRequest | None:
-    """The open pull request that already ends the goal, if there is one."""
-    rows = PullRequest.objects.filter(repo=whole.repo, branch=whole.branch, goal=whole.goal)
-    return rows.filter(ended_at__isnull=True).first()
+    parts: Sequence[Mapping[str, Any]]
+    judgement: Mapping[str, Any]
 
 
 def prepare_whole(whole: Whole) -> tuple[PullRequest, dict[str, Any]]:
@@ -125,6 +124,8 @@ def prepare_whole(whole: Whole) -> tuple[PullRequest, dict[str, Any]]:
         tier=Tier.COMPLEX,
         branch=whole.branch,
         base_branch=whole.repo.default_branch,
+        parts=[dict(part) for part in whole.parts],
+        judgement=dict(whole.judgement),
     )
     head = mirror.head(whole.repo.mirror, whole.branch)
     if head is None:

@@ -187,6 +187,20 @@ class PartEvidenceSerializer(Plain):
     commit = serializers.CharField()
 
 
+class JudgedCriterionSerializer(Plain):
+    criterion = serializers.CharField()
+    met = serializers.BooleanField()
+    where = serializers.CharField(help_text="The changed file, or the check, that shows it.")
+
+
+class JudgementEvidenceSerializer(Plain):
+    """What the hub's judge found of a goal; empty of anything else."""
+
+    reason = serializers.CharField(required=False)
+    model = serializers.CharField(required=False)
+    criteria = JudgedCriterionSerializer(many=True, required=False)
+
+
 class EvidenceSerializer(Plain):
     """Why it can be believed. Cost in micro-USD, durations in milliseconds; `markdown` is the block for a forge."""
 
@@ -202,6 +216,7 @@ class EvidenceSerializer(Plain):
     cost_microusd = serializers.IntegerField()
     attempts = AttemptEvidenceSerializer(many=True)
     parts = PartEvidenceSerializer(many=True)
+    judgement = JudgementEvidenceSerializer()
     checks = CheckEvidenceSerializer(many=True)
     verification = VerificationEvidenceSerializer(allow_null=True)
     summary = serializers.CharField()

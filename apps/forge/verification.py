@@ -18,6 +18,7 @@ from apps.forge.models import PullRequest, Verification
 from apps.forge.scrutiny import Look
 from apps.forge.staleness import outdate, watchers
 from apps.repos import merge, mirror
+from apps.repos.checks import seconds_for
 from apps.repos.findings import tests_before
 from apps.repos.merge import Identity
 from apps.repos.trusted import git
@@ -122,7 +123,7 @@ def _request(pull: PullRequest, seen: Look, target: tuple[str, str], by: str) ->
         avoid=pull.attempt.agent,
         metadata={"pull_request": pull.pk, "verification": made.pk, "guard": _guard(seen)},
         max_attempts=MAX_ATTEMPTS,
-        timeout_seconds=pull.task.timeout_seconds,
+        timeout_seconds=max(pull.task.timeout_seconds, seconds_for(pull.checks)),
     )
     made.task = submit(wanted, by=by or "forge")[0]
     made.save(update_fields=["task"])

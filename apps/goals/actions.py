@@ -21,12 +21,12 @@ from apps.repos import checks as checking
 from apps.repos.models import Repo
 from apps.tasks import actions as tasks
 from apps.tasks.dependencies import LOST
-from apps.tasks.lifecycle import TASK
+from apps.tasks.lifecycle import TASK, TaskStatus
 from apps.tasks.models import Lane, Task
 
 MOST_CRITERIA, LONGEST_CRITERION = 20, 1_000
 MOST_TAGS, LONGEST_TAG = 20, 64
-MOST_HINTS = 50
+MOST_HINTS, LONGEST_HINT = 50, 1_000
 
 
 class GoalEnded(Refused):
@@ -39,13 +39,17 @@ class NothingToApprove(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a goal asks for. `needs_approval`: whether its plan waits for a person; None is as its repository says."""
+    """What a goal asks for. `needs_approval`: whether its plan waits for a person; None is as its repository says.
+
+    `checks` have to pass after every slice, `final_checks` once all of them are merged.
+    """
 
     title: str
     repo: Repo
     description: str = ""
     success_criteria: Sequence[str] = ()
     checks: Sequence[Mapping[str, Any]] = ()
+    final_checks: Sequence[Mapping[str, Any]] = ()
     file_hints: Sequence[Mapping[str, Any]] = ()
     tags: Sequence[str] = ()
     lane: int = Lane.NORMAL
@@ -63,7 +67,7 @@ def watchers(goal: Goal) -> list[str]:
 def submit(wanted: Wanted, *, by: str, fingerprint: str = "", again_of: Goal | None = None) -> tuple[Goal, bool]:
     """Take a goal into the backlog. With a known idempotency key: the goal that has it, and False. Raises Invalid.
 
-    Without checks of its own it has those of its repository.
+    Without any checks of its own it has those of its repository.
     """
     if wanted.idempotency_key and (known := _known(wanted.idempotency_key)):
         return known, False
@@ -93,7 +97,7 @@ def edit(goal: Goal, *, by: str, **fields: Any) -> None:
             raise GoalEnded("goal_ended", status=now.status)
         late = sorted(fields.keys() - ALWAYS)
         if late and now.status != GoalStatus.SUBMITTED:
-            raise Refused("goal_begun", f"The hub has begun with it; {', '.join(late)} cannot be changed any more.")
+            raise Refused("goal_begun", f"This goal has started; {', '.join(late)} can no longer be changed.")
         after = fields.pop("depends_on", None)
         values = {name: _READERS[name](value) for name, value in fields.items()}
         changed = {name: value for name, value in values.items() if getattr(now, name) != value}
@@ -102,6 +106,9 @@ def edit(goal: Goal, *, by: str, **fields: Any) -> None:
             facts["depends_on"] = list(after)
         if changed:
             Goal.objects.filter(pk=goal.pk).update(**changed)
+        if "lane" in changed:
+            for task in Task.objects.filter(goal=goal.pk, status__in=[TaskStatus.QUEUED, TaskStatus.WAITING]):
+                tasks.move_to_lane(task, changed["lane"])
         if facts:
             record(Kind.GOAL_CHANGED, now, tell=watchers(now), actor=by, **facts)
 
@@ -131,7 +138,9 @@ def cancel(goal: Goal, *, by: str, reason: str = "") -> None:
         transition(
             now, GoalStatus.CANCELLED, Kind.GOAL_CANCELLED, set=ended, tell=_everybody(now), actor=by, reason=reason
         )
-        now.merges.filter(status=MergeStatus.PENDING).update(status=MergeStatus.STALE, ended_at=Now())
+        for merge in now.merges.filter(status=MergeStatus.PENDING):
+            changes = {"ended_at": Now(), "note": "Its goal was cancelled."}
+            transition(merge, MergeStatus.STALE, Kind.MERGE_ENDED, set=changes, tell=watchers(now), goal=now.pk)
         stop_tasks(now, by=by, reason="Its goal was cancelled.")
 
 
@@ -150,7 +159,7 @@ def go_on(goal: Goal, *, by: str) -> None:
     """
     now = Goal.objects.select_for_update().get(pk=goal.pk)
     if now.status != GoalStatus.NEEDS_REVIEW:
-        raise Refused("not_in_review", f"The goal does not wait for a person; it is {now.status}.")
+        raise Refused("not_in_review", f"This goal is {now.status}; only a goal in needs_review can be continued.")
     fresh: dict[str, Any] = {"reason": "", "hold": "", "tries": 0, "rounds": 0, "not_before": None, "claim_until": None}
     told: dict[str, Any] = {"set": fresh, "tell": _everybody(now), "actor": by}
     if not Plan.objects.filter(goal=now).exists():
@@ -165,10 +174,12 @@ def go_on(goal: Goal, *, by: str) -> None:
         Slice.objects.filter(pk=one.pk).update(tries=0, **({"task": None} if lost else {}))
 
 
+@transaction.atomic
 def resubmit(goal: Goal, *, by: str) -> Goal:
     """A new goal like one that has ended; the old one stays as it is. Raises Refused while it goes on."""
+    goal = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
     if not goal.is_final:
-        raise Refused("goal_goes_on", f"The goal is {goal.status}; cancel it, or let it go on.")
+        raise Refused("goal_goes_on", f"This goal is {goal.status}; only one that has ended can be handed in again.")
     if again := goal.again.filter(finished_at__isnull=True).first():
         raise Refused("goal_again", f"It was handed in again already, as goal {again.pk}.")
     wanted = Wanted(
@@ -177,6 +188,7 @@ def resubmit(goal: Goal, *, by: str) -> Goal:
         description=goal.description,
         success_criteria=goal.success_criteria,
         checks=goal.checks,
+        final_checks=goal.final_checks,
         file_hints=goal.file_hints,
         tags=goal.tags,
         lane=goal.lane,
@@ -212,8 +224,9 @@ def _fields(wanted: Wanted) -> dict[str, Any]:
         "description": _description(wanted.description),
         "repo": wanted.repo,
         "success_criteria": _criteria(wanted.success_criteria),
-        "checks": _checks(wanted.checks) or wanted.repo.checks,
-        "file_hints": [dict(hint) for hint in wanted.file_hints][:MOST_HINTS],
+        "checks": _checks(wanted.checks) or ([] if wanted.final_checks else wanted.repo.checks),
+        "final_checks": _checks(wanted.final_checks),
+        "file_hints": _hints(wanted.file_hints),
         "tags": _tags(wanted.tags),
         "lane": _lane(wanted.lane),
         "source": Source(wanted.source),
@@ -256,6 +269,22 @@ def _checks(value: Any) -> list[dict[str, Any]]:
         return checking.read(list(value))
     except (TypeError, ValueError) as wrong:
         raise Invalid("checks", str(wrong)) from wrong
+
+
+def _hints(value: Any) -> list[dict[str, str]]:
+    wrong = Invalid("file_hints", f'This is a list of at most {MOST_HINTS} files: {{"path": "…", "reason": "…"}}.')
+    if not isinstance(value, list | tuple) or len(value) > MOST_HINTS:
+        raise wrong
+    return [_hint(one, wrong) for one in value]
+
+
+def _hint(value: Any, wrong: Invalid) -> dict[str, str]:
+    if not isinstance(value, Mapping) or value.keys() - {"path", "reason"} or not value.get("path"):
+        raise wrong
+    said = {"path": value["path"], "reason": value.get("reason", "")}
+    if not all(isinstance(text, str) and len(text) <= LONGEST_HINT and "\0" not in text for text in said.values()):
+        raise wrong
+    return said
 
 
 def _lane(value: Any) -> int:

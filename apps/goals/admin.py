@@ -32,6 +32,12 @@ class GoalAdminForm(forms.ModelForm[Goal]):
         required=False, label="After goals", help_text="Their numbers as a list, such as [3, 4].", initial=list
     )
 
+    needs_approval = forms.NullBooleanField(
+        required=False,
+        label="Plan approval",
+        widget=forms.Select(choices=[("", "as the repository says"), ("true", "needed"), ("false", "not needed")]),
+    )
+
     class Meta:
         model = Goal
         fields = [*ASKED, *FIRST]
@@ -162,7 +168,7 @@ class GoalAdmin(admin.ModelAdmin[Goal]):
         """It may be carried out."""
         self._each(request, goals, verbs.approve, "approved")
 
-    @admin.action(description="Let it go on (out of review)", permissions=["act"])
+    @admin.action(description="Continue (out of review)", permissions=["act"])
     def go_on(self, request: HttpRequest, goals: QuerySet[Goal]) -> None:
         """The hub tries again."""
         self._each(request, goals, verbs.go_on, "goes on")

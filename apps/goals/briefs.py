@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from apps.events.refused import Refused
 from apps.goals.lifecycle import MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.repos import diff
+from apps.repos.trusted import GitFailed
 from apps.tasks.verdict import failing, name_of
 
 LONGEST = 10_000
@@ -67,7 +69,10 @@ def _reason(goal: Goal, refused: Merge) -> str:
 
 def _patch(goal: Goal, refused: Merge, *, paths: list[str] | None = None) -> str:
     """What `refused` would have brought, as a patch against where the two parted; empty when it cannot be read."""
-    shown = diff.text(goal.repo.mirror, refused.onto, refused.head, paths=paths or (), max_bytes=LONGEST_PATCH + 1)
+    try:
+        shown = diff.text(goal.repo.mirror, refused.onto, refused.head, paths=paths or (), max_bytes=LONGEST_PATCH + 1)
+    except (GitFailed, Refused):  # a commit that was never pushed, or one that shares no history
+        return ""
     return shown if len(shown) <= LONGEST_PATCH else shown[:LONGEST_PATCH] + "\n… (cut)"
 
 

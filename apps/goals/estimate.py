@@ -6,8 +6,9 @@ time adds up along the longest chain of slices that wait for each other, since t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, reduce
 from statistics import median, quantiles
 
 LEAST = 5
@@ -86,14 +87,15 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def _longest(pieces: Sequence[Piece], seconds: Mapping[int, Spread]) -> Spread:
-    """Along the longest chain. `after` names earlier numbers only; what else it names counts as nothing."""
-    until: dict[int, Spread] = {}
-    for piece in sorted(pieces, key=lambda piece: piece.number):
-        before = NOTHING
-        for number in piece.after:
-            before = before.at_least(until.get(number, NOTHING))
-        until[piece.number] = before + seconds[piece.number]
-    longest = NOTHING
-    for each in until.values():
-        longest = longest.at_least(each)
-    return longest
+    """Along the longest chain. Slices wait for each other without a circle; what else `after` names is nothing."""
+    after = {piece.number: piece.after for piece in pieces}
+
+    @cache
+    def until(number: int) -> Spread:
+        return _longer(until(before) for before in after[number] if before in after) + seconds[number]
+
+    return _longer(until(number) for number in after)
+
+
+def _longer(spreads: Iterable[Spread]) -> Spread:
+    return reduce(Spread.at_least, spreads, NOTHING)

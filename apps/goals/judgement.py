@@ -25,7 +25,7 @@ from apps.goals.claims import Claim
 from apps.goals.course import Following
 from apps.goals.judging import Verdict
 from apps.goals.lifecycle import GoalStatus, MergeStatus
-from apps.goals.models import Goal, Slice
+from apps.goals.models import Goal, Merge, Slice
 from apps.goals.planning import aim_of, budget, keep, question
 from apps.goals.standing import following
 from apps.repos import mirror
@@ -78,12 +78,12 @@ def _ask(claim: Claim, head: str) -> Verdict:
     asked = prompts.judge(aim, shown, budget_tokens=budget())
     answer = completion.ask(question(claim, PURPOSE, 1, asked, judging.SCHEMA))
     try:
-        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable)
+        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
     except Fault as fault:
         keep(claim, answer.text, fault)
         asked = prompts.rejudge(aim, shown, answer.text, fault, budget_tokens=budget())
         answer = completion.ask(question(claim, PURPOSE, 2, asked, judging.SCHEMA))
-        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable)
+        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
     _remember(claim, verdict, aim.criteria, answer.model, head)
     return verdict
 
@@ -126,13 +126,13 @@ def _continue(claim: Claim, verdict: Verdict) -> None:
 
 
 def _slice(goal: Goal, gap: judging.Gap) -> Mapping[str, Any]:
-    """What is missing, as work; what has held so far has to hold after it."""
-    held = merging.together([one.checks for one in goal.slices.all()])
+    """What is missing, as work, with the checks of the goal; without any, those of the slices before."""
+    held = [] if goal.checks else merging.together([one.checks for one in goal.slices.all()])
     return {
         "title": gap.description.splitlines()[0][:200],
         "description": f"This is still missing: {gap.description}",
         "success_criteria": [gap.description],
-        "checks": [] if goal.checks else list(held),
+        "checks": list(held),
         "after": [],
     }
 
@@ -142,26 +142,21 @@ def _slice(goal: Goal, gap: judging.Gap) -> Mapping[str, Any]:
 
 def _complete(claim: Claim) -> None:
     """The one pull request, and the end of the goal, in one commit."""
-    goal = claim.goal
-    whole = whole_of(goal)
-    there = opening.of_goal(whole)
-    made = opening.prepare_whole(whole) if there is None else None
+    pull, fields = opening.prepare_whole(whole_of(Goal.objects.select_related("repo").get(pk=claim.goal.pk)))
     with transaction.atomic():
         now = claim.held()
-        if made is not None:
-            there = opening.open_whole(*made)
-        assert there is not None
-        ended = {"finished_at": Now(), "pull": there, "claim_until": None, "hold": "", "tries": 0, "not_before": None}
+        made = opening.open_whole(pull, fields)
+        ended = {"finished_at": Now(), "pull": made, "claim_until": None, "hold": "", "tries": 0, "not_before": None}
         tell = [*watchers(now), "needs-you"]
-        transition(now, GoalStatus.COMPLETE, Kind.GOAL_COMPLETED, set=ended, tell=tell, pull=there.pk)
+        transition(now, GoalStatus.COMPLETE, Kind.GOAL_COMPLETED, set=ended, tell=tell, pull=made.pk)
 
 
 def whole_of(goal: Goal) -> Whole:
     """What the goal came to, as its pull request takes it."""
     # Its evidence is of all attempts up to this one, so it is the newest attempt, which need not be the last merge.
-    merges = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False).order_by("-attempt_id")
-    last = merges.select_related("attempt__task", "attempt__agent").first()
-    attempt = last.attempt if last is not None else None
+    landed = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False, slice__isnull=False)
+    merges = list(landed.order_by("pk").select_related("slice", "attempt__task", "attempt__agent"))
+    attempt = max((merge.attempt for merge in merges if merge.attempt), key=lambda one: one.pk, default=None)
     if attempt is None:
         raise claims.Unusable("Nothing was merged, so there is nothing to review.")
     slices = list(Slice.objects.filter(goal=goal))
@@ -173,7 +168,21 @@ def whole_of(goal: Goal) -> Whole:
         title=goal.title,
         description=goal.description,
         success_criteria=goal.success_criteria,
-        checks=merging.together([goal.checks, *(one.checks for one in slices)]),
+        checks=merging.together([goal.checks, *(one.checks for one in slices), goal.final_checks]),
         file_hints=[*goal.file_hints, *hints.values()][:MOST_HINTS],
         branch=goal.branch,
+        parts=[_part(merge) for merge in merges],
+        judgement={name: goal.judgement.get(name) for name in ("reason", "criteria", "model")},
     )
+
+
+def _part(merge: Merge) -> Mapping[str, Any]:
+    assert merge.slice is not None
+    ran = merge.report.get("checks", ())
+    return {
+        "slice": merge.slice.number,
+        "attempt": merge.attempt_id,
+        "commit": merge.commit,
+        "checks": len(ran),
+        "passed": sum(check.get("status") == "pass" for check in ran),
+    }

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from apps.goals.answers import Fault, named, read_object, storable, what_is_wrong
+from apps.goals.references import Shelf, foreign_in, outside_in
 
 MOST_GAPS = 8
 _ITEMS = {"criteria": "criterion", "gaps": "gap"}
@@ -166,10 +167,11 @@ SCHEMA: dict[str, Any] = {
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read(text: str, *, criteria: int, citable: Collection[str]) -> Verdict:
+def read(text: str, *, criteria: int, citable: Collection[str], repo: str) -> Verdict:
     """The verdict in a model's answer about a goal with so many criteria, which may point at what is `citable`.
 
-    Raises Fault: not_json, schema, verdict, criteria, where or gaps.
+    A gap becomes work, so it may name no other repository than the one with the slug `repo`, and no place outside.
+    Raises Fault: not_json, schema, verdict, criteria, where, gaps or foreign.
     """
     document = read_object(text, keys=("verdict", "criteria"))
     try:
@@ -181,6 +183,7 @@ def read(text: str, *, criteria: int, citable: Collection[str]) -> Verdict:
     gaps = tuple(Gap(gap.description, gap.severity) for gap in form.gaps)
     passed = form.verdict == "pass"
     _no_contradiction(passed, shown, gaps)
+    _stay_here(gaps, repo, Shelf(citable))
     return Verdict(passed=passed, reason=form.reason, criteria=shown, gaps=gaps)
 
 
@@ -233,6 +236,12 @@ def _known(name: str, citable: Collection[str]) -> str:
         if candidate and candidate in citable:
             return candidate
     return ""
+
+
+def _stay_here(gaps: tuple[Gap, ...], repo: str, shelf: Shelf) -> None:
+    for number, gap in enumerate(gaps, start=1):
+        if found := foreign_in(gap.description, repo=repo, shelf=shelf) or outside_in(gap.description):
+            raise Fault("foreign", f"Gap {number} names {named(found)}: only the repository {repo} may be worked on.")
 
 
 def _no_contradiction(passed: bool, criteria: tuple[tuple[bool, str], ...], gaps: tuple[Gap, ...]) -> None:

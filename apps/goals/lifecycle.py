@@ -64,8 +64,10 @@ MERGE = Lifecycle(
     moves=[
         Move(None, M.PENDING, "The merged tree exists; an agent repeats the checks on it."),
         Move(None, M.CONFLICT, "The work does not merge with the branch as it is."),
+        Move(None, M.RED, "The work cannot be merged at all: it was never pushed, or has nothing in common with it."),
+        Move(None, M.LANDED, "The default branch has nothing that the goal's branch lacks."),
         Move(M.PENDING, M.LANDED, "The checks passed, and the goal's branch was moved to it."),
         Move(M.PENDING, M.RED, "The checks did not pass on the merged tree, or no agent could run them."),
-        Move(M.PENDING, M.STALE, "Nobody needs it any more."),
+        Move(M.PENDING, M.STALE, "Nothing was learned of the work, which is merged anew, unless its goal has ended."),
     ],
 )

@@ -25,6 +25,7 @@ from apps.goals.lifecycle import GoalStatus, MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.repos import merge as git_merge
 from apps.repos import mirror, trusted
+from apps.repos.checks import seconds_for
 from apps.repos.diff import Unrelated
 from apps.repos.merge import AlreadyMerged, Conflict, Identity, Merged, NothingToMerge, PatchMissing
 from apps.repos.trusted import git
@@ -89,8 +90,11 @@ def begin(goal: Goal, incoming: Incoming) -> None:
         try:
             made = _prepare(goal, incoming, onto)
         except (AlreadyMerged, NothingToMerge) as already:
-            _nothing_to_do(goal, incoming, onto, already.message)
-            return
+            if incoming.slice is None:
+                _nothing_to_do(goal, incoming, onto, already.message)
+                return
+            # Nothing to bring in proves nothing: the slice's checks have to pass on the branch as it is.
+            made = Merged(goal.branch, commit=onto, onto=onto, head=incoming.commit, tree=mirror.tree_of(path, onto))
         except Conflict as conflict:
             files = [plain.visible(name) for name in conflict.files][:200]
             _refused(goal, incoming, onto, conflict.message, status=MergeStatus.CONFLICT, files=files)
@@ -177,33 +181,43 @@ def _row(goal: Goal, incoming: Incoming, onto: str, **fields: Any) -> Merge:
 
 
 def _verification(goal: Goal, incoming: Incoming, row: Merge) -> Submission:
+    checks = checks_for(goal, incoming.slice)
     return Submission(
         title=f"Check goal {goal.pk} with {incoming.subject}"[:200],
         work=Work.VERIFICATION,
         lane=min(goal.lane, Lane.HIGH),
         repo=goal.repo,
         commit=row.commit,
-        base=row.onto,
-        checks=checks_for(goal, incoming.slice),
+        # Where nothing new came in, or what is not the goal's did, the whole of the goal is what a check may look for.
+        base=row.onto if incoming.slice is not None and row.commit != row.onto else goal.base,
+        checks=checks,
         avoid=incoming.attempt.agent if incoming.attempt else None,
         metadata={"goal": goal.pk, "merge": row.pk},
         goal=goal.pk,
         max_attempts=MAX_ATTEMPTS,
+        timeout_seconds=seconds_for(checks),
         idempotency_key=f"{OURS}goal-{goal.pk}-merge-{row.pk}",
     )
 
 
 def checks_for(goal: Goal, one: Slice | None) -> list[Mapping[str, Any]]:
-    """What has to pass after this slice: its own checks and the goal's; after the default branch, every slice's too."""
+    """What has to pass after this slice: its own checks and the goal's; after the default branch, every slice's too.
+
+    After the last one, whichever that is, also what has to pass in the end.
+    """
     slices = [one] if one is not None else list(goal.slices.filter(merged_at__isnull=False))
-    return together([goal.checks, *(each.checks for each in slices)])
+    unmerged = set(goal.slices.filter(merged_at__isnull=True).values_list("pk", flat=True))
+    final = [] if unmerged - {one.pk if one is not None else 0} else goal.final_checks
+    return together([goal.checks, *(each.checks for each in slices), final])
 
 
 def together(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
     """The checks of all lists, each once; one more makes a task without any: that nothing secret is in it."""
     found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
     for check in (check for checks in lists for check in checks):
-        found.setdefault((check.get("type"), check.get("target", "")), check)
+        target = check.get("target", "")
+        same = "" if check.get("type") == "tests_pass" and target == "auto" else target
+        found.setdefault((check.get("type"), same), check)
     return list(found.values()) or [{"type": "no_secrets", "target": ""}]
 
 

@@ -63,6 +63,9 @@ class Goal(models.Model):
     checks = models.JSONField(
         default=list, blank=True, help_text="What has to pass after every slice, such as the tests."
     )
+    final_checks = models.JSONField(
+        default=list, blank=True, help_text="What has to pass once all slices are merged, and not before."
+    )
     file_hints = models.JSONField(default=list, blank=True)
     tags = models.JSONField(default=list, blank=True)
     lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.NORMAL)
@@ -120,6 +123,11 @@ class Goal(models.Model):
             models.Index(fields=["status", "lane", "id"], name="goal_backlog"),
             models.Index(fields=["lane", "id"], name="goal_unfinished", condition=Q(finished_at__isnull=True)),
             models.Index(fields=["source", "id"], name="goal_source"),
+            models.Index(
+                fields=["id"],
+                name="goal_undecided",
+                condition=Q(status="complete", landed_at__isnull=True, rejected_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -244,6 +252,7 @@ class Merge(models.Model):
         ordering: ClassVar[list[str]] = ["id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["goal"], condition=Q(status="pending"), name="one_pending_merge_per_goal"),
+            models.CheckConstraint(condition=Q(status__in=lifecycle.MERGE.values), name="merge_status_is_known"),
             models.CheckConstraint(
                 condition=Q(status="pending", ended_at__isnull=True)
                 | (~Q(status="pending") & Q(ended_at__isnull=False)),

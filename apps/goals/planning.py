@@ -22,7 +22,7 @@ from apps.events.log import record, transition
 from apps.events.refused import Refused
 from apps.goals import claims, grounding, history, plan, progress, prompts
 from apps.goals.actions import watchers
-from apps.goals.answers import Fault
+from apps.goals.answers import Fault, storable
 from apps.goals.claims import Claim, Unusable
 from apps.goals.judging import check_name
 from apps.goals.lifecycle import GoalStatus
@@ -134,7 +134,12 @@ def keep(claim: Claim, said: str, fault: Fault) -> None:
     """What could not be used stays to be read: how a person learns why there is no plan."""
     goal = claim.held()
     record(
-        Kind.GOAL_RETRIED, goal, tell=watchers(goal), fault=fault.kind, reason=fault.message[:1_000], said=said[:8_000]
+        Kind.GOAL_RETRIED,
+        goal,
+        tell=watchers(goal),
+        fault=fault.kind,
+        reason=fault.message[:1_000],
+        said=storable(said)[:8_000],
     )
 
 

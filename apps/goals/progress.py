@@ -35,24 +35,14 @@ def advance(goal: int) -> None:
         found = Goal.objects.select_related("repo").filter(pk=goal, status=GoalStatus.EXECUTING).first()
         if found is None or gate.is_closed() or not _step(found):
             return
-        if found.hold:
-            Goal.objects.filter(pk=goal, hold=found.hold).update(hold="")
 
 
 def _step(goal: Goal) -> bool:
-    """Whether something changed, so that there may be more to do."""
+    """Whether something changed, so that there may be more to do; what keeps it from that is said on the goal."""
     try:
-        if goal.repo.paused:
-            raise Refused("repo_paused", f"{goal.repo.slug} is paused.")
-        course = _course(goal)
-        if course.hand_in or course.catch_up:
-            return _hand_in(goal, course)
-        if course.merge is not None:
-            return _merge(goal, course.merge)
-        if course.verify:
-            return _move(goal, GoalStatus.VERIFYING, Kind.GOAL_JUDGING, {"tries": 0, "hold": ""})
-        if course.review:
-            return _give_up(goal)
+        changed = _follow(goal, _course(goal))
+        hold(goal, "")
+        return changed
     except Stale as lost:
         logger.info("another process is faster with a goal", goal=goal.pk, code=lost.code)
     except Refused as refused:
@@ -61,6 +51,23 @@ def _step(goal: Goal) -> bool:
         logger.exception("git failed with a goal", goal=goal.pk)
         hold(goal, str(failed))
     return False
+
+
+def _follow(goal: Goal, course: Course) -> bool:
+    """Whether there was anything to do."""
+    if goal.repo.paused:
+        raise Refused("repo_paused", f"{goal.repo.slug} is paused.")
+    if course.hand_in or course.catch_up:
+        return _hand_in(goal, course)
+    if course.merge is not None:
+        _merge(goal, course.merge)
+    elif course.verify:
+        _have_judged(goal)
+    elif course.review:
+        _give_up(goal)
+    else:
+        return False
+    return True
 
 
 def _course(goal: Goal, at: Following | None = None) -> Course:
@@ -158,25 +165,22 @@ def add_slices(goal: Goal, planned: Iterable[Mapping[str, Any]]) -> Sequence[Sli
 
 
 @transaction.atomic
-def _give_up(goal: Goal) -> bool:
+def _give_up(goal: Goal) -> None:
     """A person has to look, unless somebody has revived meanwhile what was lost: looked at again under the lock."""
     now = Goal.objects.select_for_update(of=("self",)).select_related("repo").get(pk=goal.pk)
     if now.status != GoalStatus.EXECUTING:
         raise Stale("goal_moved", f"The goal is {now.status}.")
     course = _course(now, Following.REFUSED)  # the last thing that may be refused; before it nobody asks
-    return want_review(now, course.review) if course.review else True
+    if course.review:
+        want_review(now, course.review)
 
 
 # --- merging ----------------------------------------------------------------------------------------------------------
 
 
-def _merge(goal: Goal, number: int) -> bool:
-    if number == 0:
-        merging.begin(goal, merging.of_default(goal))
-        return True
-    one = goal.slices.get(number=number)
-    merging.begin(goal, merging.of_slice(one))
-    return True
+def _merge(goal: Goal, number: int) -> None:
+    incoming = merging.of_slice(goal.slices.get(number=number)) if number else merging.of_default(goal)
+    merging.begin(goal, incoming)
 
 
 def overdue_reports(goal: Goal) -> list[Merge]:
@@ -188,10 +192,10 @@ def overdue_reports(goal: Goal) -> list[Merge]:
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
-def _move(goal: Goal, to: GoalStatus, kind: Kind, changes: Mapping[str, Any]) -> bool:
-    with transaction.atomic():
-        transition(goal, to, kind, set=changes, where={"status": goal.status}, tell=watchers(goal))
-    return True
+@transaction.atomic
+def _have_judged(goal: Goal) -> None:
+    changes = {"tries": 0, "hold": ""}
+    transition(goal, GoalStatus.VERIFYING, Kind.GOAL_JUDGING, set=changes, tell=watchers(goal))
 
 
 @transaction.atomic
@@ -207,8 +211,9 @@ def want_review(goal: Goal, reason: str) -> bool:
 
 
 def hold(goal: Goal, why: str) -> None:
-    """Say on the goal what keeps it from going on just now; it is looked at again by itself."""
-    if Goal.objects.filter(pk=goal.pk).exclude(hold=why[:500]).update(hold=why[:500]):
+    """Say on the goal what keeps it from going on just now, if anything; it is looked at again by itself."""
+    executing = Goal.objects.filter(pk=goal.pk, status=GoalStatus.EXECUTING)
+    if executing.exclude(hold=why[:500]).update(hold=why[:500]):
         with transaction.atomic():
             record(Kind.GOAL_CHANGED, goal, tell=watchers(goal), hold=why[:500])
 

@@ -17,6 +17,7 @@ from apps.insight import faults, markers
 from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
+from apps.repos.checks import seconds_for
 from apps.repos.models import Repo
 from apps.tasks.actions import OURS, Submission, submit
 from apps.tasks.lifecycle import Outcome
@@ -26,8 +27,6 @@ from apps.tasks.verdict import summary
 TELL = ("dashboard",)
 BY = "checkup"
 MAX_ATTEMPTS = 2
-AROUND = 300.0
-"""Seconds that a checkout and a sandbox may take beside the checks themselves."""
 KINDS = {
     CheckupStatus.PASSED: Kind.CHECKUP_PASSED,
     CheckupStatus.FAILED: Kind.CHECKUP_FAILED,
@@ -89,7 +88,7 @@ def _wanted(checkup: Checkup) -> Submission:
         checks=repo.checks,
         metadata={"checkup": checkup.pk},
         max_attempts=MAX_ATTEMPTS,
-        timeout_seconds=AROUND + sum(float(check.get("timeout_seconds", 120.0)) for check in repo.checks),
+        timeout_seconds=seconds_for(repo.checks),
         idempotency_key=f"{OURS}checkup-{checkup.pk}",
     )
 

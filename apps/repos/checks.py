@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 TYPES = ("file_exists", "command_succeeds", "tests_pass", "git_clean", "diff_contains", "no_secrets")
@@ -9,6 +10,10 @@ WITH_A_TARGET = frozenset({"file_exists", "command_succeeds", "diff_contains"})
 MOST = 20
 LONGEST_TARGET, LONGEST_DESCRIPTION = 2_000, 500
 LONGEST_SECONDS = 7 * 24 * 3600
+SECONDS = 120.0
+"""What a check may take that does not say."""
+AROUND = 300.0
+"""Seconds for a checkout and a sandbox, beside the checks themselves."""
 FIELDS = frozenset({"type", "target", "description", "timeout_seconds"})
 
 
@@ -17,6 +22,11 @@ def read(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list) or len(value) > MOST:
         raise ValueError(f"This is a list of at most {MOST} checks.")
     return [_one(number, check) for number, check in enumerate(value, start=1)]
+
+
+def seconds_for(checks: Iterable[Mapping[str, Any]]) -> float:
+    """How long a task that repeats them may take: a checkout and a sandbox, then each check for its own time."""
+    return AROUND + sum(float(check.get("timeout_seconds", SECONDS)) for check in checks)
 
 
 def _one(number: int, check: Any) -> dict[str, Any]:
@@ -29,7 +39,7 @@ def _one(number: int, check: Any) -> dict[str, Any]:
         raise ValueError(f"The target of check {number} is text of 1 to {LONGEST_TARGET} characters.")
     if not _text(description, LONGEST_DESCRIPTION):
         raise ValueError(f"The description of check {number} is text of at most {LONGEST_DESCRIPTION} characters.")
-    seconds = check.get("timeout_seconds", 120.0)
+    seconds = check.get("timeout_seconds", SECONDS)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.1 <= seconds <= LONGEST_SECONDS:
         raise ValueError(f"The time of check {number} is from 0.1 to {LONGEST_SECONDS} seconds.")
     return {"type": check["type"], "target": target, "description": description, "timeout_seconds": float(seconds)}

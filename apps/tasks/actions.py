@@ -20,7 +20,7 @@ from apps.events.kinds import Kind
 from apps.events.log import hint, record, transition
 from apps.events.refused import Refused, Stale
 from apps.repos.models import Repo
-from apps.tasks import dependencies, wake
+from apps.tasks import dependencies, queue, wake
 from apps.tasks.attempts import Fence, bury, watchers
 from apps.tasks.complexity import classify
 from apps.tasks.dependencies import LOST, in_line
@@ -167,6 +167,15 @@ def _fixes(wanted: int | None, executor: str) -> int:
     if wanted is not None:
         return wanted
     return settings.MODEL_FIXES if executor == MODEL else 0
+
+
+def move_to_lane(task: Task, lane: int) -> None:
+    """Let a task that nobody has begun go in another lane, as if it had come there when it came."""
+    place = task.repo.place if task.repo is not None else 0
+    rank = {"rank": queue.rank(lane, task.queued_at, settings.LANE_PATIENCE, place)} if task.queued_at else {}
+    Task.objects.filter(pk=task.pk, status=task.status, queued_at=task.queued_at).update(lane=lane, **rank)
+    for group in watchers(task.pk):
+        hint(group)
 
 
 def cancel(task: Task, *, by: str, reason: str = "") -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.dashboard.goal_graph import HEIGHT, MOST_BESIDE, WIDTH, Node, direct, draw
+from apps.events.models import Event
 from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Dependency, Goal, Merge
 from apps.tasks.models import Task
@@ -134,11 +135,39 @@ def test_a_goal_is_changed_before_it_has_begun(page):
 def test_of_a_goal_that_has_begun_only_priority_and_tags_are_changed(page):
     goal = planning.goal("Old", GoalStatus.EXECUTING)
 
-    assert "The hub has begun with it" in html_of(page, f"/goals/{goal.pk}/edit")
-    page.post(f"/goals/{goal.pk}/edit", {"lane": "0", "tags": "now", "title": "New"})
+    assert "This goal has started" in html_of(page, f"/goals/{goal.pk}/edit")
+    page.post(f"/goals/{goal.pk}/edit", {"lane": "0", "tags": "now"})
 
     goal.refresh_from_db()
     assert ("Old", 0, ["now"]) == (goal.title, goal.lane, goal.tags)
+
+
+def test_what_was_typed_while_the_hub_began_with_it_is_refused_and_stays_on_the_page(page):
+    goal = planning.goal("Old", GoalStatus.EXECUTING)
+    form = {
+        "title": "New", "description": "Much that was typed.", "lane": "0", "success_criteria": "One.", "tags": "",
+        "depends_on": "", "checks-TOTAL_FORMS": "0", "checks-INITIAL_FORMS": "0",
+    }  # fmt: skip
+
+    response = page.post(f"/goals/{goal.pk}/edit", form)
+
+    assert 400 == response.status_code
+    assert "can no longer be changed" in response.content.decode()
+    assert "Much that was typed." in response.content.decode()
+    goal.refresh_from_db()
+    assert ("Old", 2) == (goal.title, goal.lane)
+
+
+def test_a_change_of_priority_records_nothing_of_a_description_with_lines(page):
+    goal = planning.goal("Old", description="One.\nTwo.", success_criteria=["One."])
+    form = {
+        "title": "Old", "description": "One.\r\nTwo.", "lane": "0", "success_criteria": "One.", "tags": "",
+        "depends_on": "", "checks-TOTAL_FORMS": "0", "checks-INITIAL_FORMS": "0",
+    }  # fmt: skip
+
+    page.post(f"/goals/{goal.pk}/edit", form)
+
+    assert {"lane": 0} == Event.objects.get(kind="goal.changed").data
 
 
 def test_a_goal_shows_its_plan_slice_by_slice(page):
@@ -169,7 +198,7 @@ def test_a_plan_that_waits_is_approved_with_what_it_will_cost(page):
     page.post(f"/goals/{goal.pk}/approve")
 
     goal.refresh_from_db()
-    assert "as 17 finished slices tell" in html
+    assert "estimated from 17 finished slices" in html
     assert (GoalStatus.EXECUTING, "grace") == (goal.status, goal.approved_by)
 
 

@@ -15,6 +15,7 @@ from apps.goals.models import Goal, Plan
 from apps.repos.models import Repo
 from apps.tasks.models import Lane
 from tests import cast
+from tests.apps.goals import planning
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +137,7 @@ def test_what_is_asked_for_changes_until_it_has_begun_and_its_lane_until_it_has_
     actions.edit(goal, by="ann", title="Say less", success_criteria=["Short."])
     actions.begin(cast.fresh(goal))
 
-    with pytest.raises(Refused, match="has begun"):
+    with pytest.raises(Refused, match="has started"):
         actions.edit(goal, by="ann", title="Too late")
     actions.edit(goal, by="ann", lane=Lane.HIGH, tags=["a", "a"])
     actions.cancel(goal, by="ann")
@@ -154,6 +155,17 @@ def test_only_a_goal_that_has_not_begun_begins_and_only_once(repo: Repo) -> None
     with pytest.raises(Stale):
         actions.begin(cast.fresh(goal))
     assert (1, 0) == (backlog.active(), backlog.pending())
+
+
+def test_what_waits_in_the_queue_follows_its_goal_into_another_lane(repo: Repo) -> None:
+    goal = planning.goal("Soon", "executing", repo=repo)
+    slow, other = cast.queued_task("slow", goal=goal.pk), cast.queued_task("other")
+
+    actions.edit(goal, by="ann", lane=Lane.URGENT)
+
+    assert (Lane.URGENT, slow.queued_at) == (cast.fresh(slow).lane, cast.fresh(slow).queued_at)
+    assert cast.fresh(slow).rank < slow.rank
+    assert (other.lane, other.rank) == (cast.fresh(other).lane, cast.fresh(other).rank)
 
 
 def test_goals_of_a_paused_repository_take_nobody_elses_place(repo: Repo) -> None:
@@ -182,7 +194,7 @@ def test_a_plan_that_waits_for_approval_counts_as_waiting_for_people(repo: Repo)
 
 def test_an_ended_goal_is_handed_in_again_as_a_new_one(repo: Repo) -> None:
     goal = handed_in(repo, description="Much.", tags=["x"], lane=Lane.HIGH)
-    with pytest.raises(Refused, match="cancel it"):
+    with pytest.raises(Refused, match="only one that has ended"):
         actions.resubmit(goal, by="ann")
     actions.cancel(goal, by="ann")
 

@@ -51,7 +51,7 @@ def act(client: Client, verb: str, *goals: Goal) -> str:
 def test_a_goal_is_handed_in(operator):
     repo, first = cast.repo("textkit"), planning.goal("First")
 
-    answer = add(operator, repo=str(repo.pk), depends_on=json.dumps([first.pk]), needs_approval="on")
+    answer = add(operator, repo=str(repo.pk), depends_on=json.dumps([first.pk]), needs_approval="true")
 
     assert 302 == answer.status_code, answer.content.decode()
     goal = Goal.objects.exclude(pk=first.pk).get()
@@ -63,7 +63,8 @@ def test_a_goal_is_handed_in(operator):
 @pytest.mark.parametrize(
     "wrong",
     [{"title": ""}, {"depends_on": "[0]"}, {"depends_on": "7"}, {"depends_on": "[999999]"}, {"success_criteria": "3"},
-     {"checks": '[{"type": "rm"}]'}, {"tags": "{"}, {"lane": "9"}],
+     {"checks": '[{"type": "rm"}]'}, {"tags": "{"}, {"lane": "9"}, {"file_hints": '["a.py"]'},
+     {"file_hints": '[{"file": "a.py"}]'}, {"file_hints": '[{"path": 7}]'}],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said_and_nothing_is_made(operator, wrong):
     repo = cast.repo("textkit")
@@ -86,6 +87,15 @@ def test_a_goal_is_changed_and_remembers_by_whom(operator):
     assert ("New", 0, ["dates"]) == (cast.fresh(goal).title, cast.fresh(goal).lane, cast.fresh(goal).tags)
     (event,) = Event.objects.filter(kind="goal.changed")
     assert ("ann", {"title": "New", "lane": 0, "tags": ["dates"]}) == (event.actor, event.data)
+
+
+@pytest.mark.parametrize(("said", "needed"), [("", True), ("true", True), ("false", False)])
+def test_a_goal_needs_approval_as_its_repository_says_unless_somebody_says_otherwise(operator, said, needed):
+    repo = cast.repo("careful", approve_plans=True)
+
+    add(operator, repo=str(repo.pk), needs_approval=said)
+
+    assert needed == Goal.objects.get().needs_approval
 
 
 def test_a_circle_is_refused_beside_its_field_and_nothing_typed_is_lost(operator):

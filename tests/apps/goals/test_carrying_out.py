@@ -23,10 +23,11 @@ from apps.repos import mirror
 from apps.repos.models import Repo
 from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
+from apps.tasks import attempts
 from apps.tasks.models import Task, Work
 from tests import cast
 from tests.apps.forge.workshop import drain, run_git
-from tests.foundry import Foundry, piece, verdict
+from tests.foundry import TESTS, Foundry, piece, verdict
 
 pytestmark = pytest.mark.django_db
 
@@ -108,7 +109,105 @@ def test_the_evidence_names_every_part_also_when_the_first_to_begin_was_merged_l
     foundry.replies = [lambda asked: verdict(asked, where="two.txt")]
     foundry.done(goal, 1, {"one.txt": "1\n"})
 
-    assert {"one", "two"} == {part.title for part in evidence_of(PullRequest.objects.get()).parts}
+    assert ["two", "one"] == [part.title for part in evidence_of(PullRequest.objects.get()).parts]
+
+
+def test_the_evidence_names_what_came_in_and_counts_what_did_not(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.deliver(goal, 1, {"README": "ONE\ntwo\nthree\n"})
+    foundry.deliver(goal, 2, {"README": "EINS\ntwo\nthree\n"})
+    foundry.checked(goal)
+    foundry.replies = [lambda asked: verdict(asked, where="README")]
+    foundry.done(goal, 2, {"README": "ONE EINS\ntwo\nthree\n"})
+
+    it = evidence_of(PullRequest.objects.get())
+
+    landed = list(goal.merges.filter(status="landed").order_by("pk").values_list("commit", flat=True))
+    assert [("one", 1, 2, landed[0]), ("two", 2, 2, landed[1])] == [
+        (part.title, part.attempts, part.passed, part.commit) for part in it.parts
+    ]
+    assert [("It says more.", True, "README")] == [
+        (one["criterion"], one["met"], one["where"]) for one in it.judgement["criteria"]
+    ]
+    assert "### Judgement" in markdown(it)
+
+
+def test_changes_asked_of_a_whole_goal_go_to_a_model_for_all_of_it(foundry: Foundry) -> None:
+    ann = User.objects.create_user("ann", "ann@example.invalid", is_staff=True)
+    goal = foundry.begun(piece("one", tier="trivial"))
+    foundry.replies = [lambda asked: verdict(asked, where="one.txt")]
+    foundry.done(goal, 1, {"one.txt": "1\n"})
+
+    task = forge.request_changes(PullRequest.objects.get(), ann, "Say it louder.")
+
+    assert ("complex", {"pull_request"}) == (task.tier, set(task.metadata))
+
+
+def test_work_that_was_never_pushed_comes_back_and_holds_nobody_up(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    one = foundry.slice(goal, 1).task
+    assert one is not None
+    attempt = cast.working(one)
+    report = cast.report(one.checks, commit="a" * 40, tree="b" * 40)
+    attempts.complete(cast.fence(attempt), {"commit": "a" * 40}, [report])
+    drain()
+
+    assert (["running", "running"], "") == (foundry.states(goal), cast.fresh(goal).hold)
+    assert ["red"] == list(goal.merges.values_list("status", flat=True))
+    again = foundry.slice(goal, 1).task
+    assert again is not None
+    assert "does not end at the commit" in again.remarks[0]["body"]
+
+
+def test_a_slice_whose_work_is_there_already_is_checked_all_the_same(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.deliver(goal, 1, {"same.txt": "1\n"})
+    foundry.deliver(goal, 2, {"same.txt": "1\n"})
+    foundry.checked(goal)
+
+    assert ["merged", "merging"] == foundry.states(goal)
+    pending = Merge.objects.select_related("task").get(goal=goal, status="pending")
+    assert pending.task is not None
+    assert ["make test", "check two"] == [check["target"] for check in pending.task.checks]
+    assert (pending.onto, goal.base) == (pending.commit, pending.task.base)
+    foundry.replies = [lambda asked: verdict(asked, where="same.txt")]
+    foundry.checked(goal)
+    assert ["merged", "merged"] == foundry.states(goal)
+
+
+def test_what_has_to_pass_in_the_end_is_checked_after_the_last_slice_and_on_the_pull_request(
+    foundry: Foundry,
+) -> None:
+    lint = {**TESTS, "target": "make lint"}
+    goal = foundry.begun(piece("one"), piece("two"), checks=[TESTS], final_checks=[lint])
+    asked = []
+    for number in (1, 2):
+        foundry.deliver(goal, number, {f"{number}.txt": "1\n"})
+        task = Merge.objects.select_related("task").get(goal=goal, status="pending").task
+        assert task is not None
+        asked.append([check["target"] for check in task.checks])
+        if number == 2:
+            foundry.replies = [lambda question: verdict(question, where="2.txt")]
+        foundry.checked(goal)
+
+    assert [["make test", "check one"], ["make test", "check two", "make lint"]] == asked
+    assert "make lint" in [check["target"] for check in PullRequest.objects.get().checks]
+
+
+def test_checks_of_merged_trees_have_the_time_that_they_may_take(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), checks=[{**TESTS, "timeout_seconds": 3_000.0}])
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+
+    task = Task.objects.get(work=Work.VERIFICATION)
+    assert 300 + 3_000 + 120 == task.timeout_seconds
+
+
+def test_the_same_tests_are_run_once_whatever_they_are_called(foundry: Foundry) -> None:
+    auto = {"type": "tests_pass", "target": "auto", "description": "", "timeout_seconds": 60.0}
+    goal = foundry.begun(piece("one", checks=[{"type": "tests_pass", "target": "auto"}]), checks=[auto])
+    foundry.deliver(goal, 1, {"one.txt": "1\n"})
+
+    assert [auto] == Task.objects.get(work=Work.VERIFICATION).checks
 
 
 def test_merging_the_pull_request_lands_the_goal_and_closing_it_rejects_it(foundry: Foundry) -> None:

@@ -36,6 +36,13 @@ def test_costs_add_up_over_the_slices_and_time_along_the_longest_chain():
     assert Estimate(Spread(400, 400, 400), Spread(180, 180, 180), LEAST) == estimate(diamond, SAME)
 
 
+def test_a_chain_is_as_long_whichever_way_it_is_numbered():
+    forward = [Piece(1, "standard", (2,)), Piece(2, "standard", (3,)), Piece(3, "standard")]
+    backward = [Piece(1, "standard"), Piece(2, "standard", (1,)), Piece(3, "standard", (2,))]
+
+    assert Spread(180, 180, 180) == expect(forward, SAME).seconds == expect(backward, SAME).seconds
+
+
 def test_a_slice_is_like_those_of_its_tier_where_there_are_enough():
     dear = [Past("complex", 1_000, 600.0)] * LEAST
 
@@ -47,9 +54,16 @@ def test_the_spread_goes_from_the_tenth_to_the_ninetieth_percentile():
     assert Spread(10, 50, 90) == spread(list(range(101)))
 
 
-pieces = st.lists(st.sets(st.integers(1, 8)), min_size=1, max_size=8).map(
-    lambda rows: [Piece(at, "standard", tuple(sorted(after))) for at, after in enumerate(rows, 1)]
-)
+def planned(rows: Sequence[set[int]], *, turned: bool) -> list[Piece]:
+    """Slices of which each waits for some before it; or numbered the other way round, so that they come after it."""
+    numbers = [len(rows) - at if turned else at + 1 for at in range(len(rows))]
+    return [
+        Piece(numbers[at], "standard", tuple(numbers[one] for one in after if one < at))
+        for at, after in enumerate(rows)
+    ]
+
+
+pieces = st.builds(planned, st.lists(st.sets(st.integers(0, 6)), min_size=1, max_size=8), turned=st.booleans())
 pasts = st.lists(
     st.builds(Past, st.sampled_from(["standard", ""]), st.integers(0, 10**9), st.floats(0, 10**6)),
     min_size=LEAST,

@@ -103,7 +103,7 @@ def test_what_an_agent_is_given_in_the_moment_of_a_pause_goes_on() -> None:
     (one,) = planning.plan(goal, {1: []})
     task = planning.handed_in(one).task
     assert task is not None
-    given = threading.Event()
+    given, taken = threading.Event(), list[int]()
 
     def assign() -> None:
         with transaction.atomic():
@@ -113,7 +113,8 @@ def test_what_an_agent_is_given_in_the_moment_of_a_pause_goes_on() -> None:
 
     def withdraw() -> None:
         given.wait(10)
-        assert 0 == own.withdraw()
+        taken.append(own.withdraw())
 
     assert ["", ""] == together(assign, withdraw)
+    assert [0] == taken
     assert ("assigned", task.pk) == (cast.fresh(task).status, cast.fresh(one).task_id)
