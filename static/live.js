@@ -112,7 +112,6 @@
   document.addEventListener("DOMContentLoaded", () => {
     const log = document.querySelector("#page .log");
     if (log) log.scrollTop = log.scrollHeight;
-    document.querySelector(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
     tell();
     connect();
   });

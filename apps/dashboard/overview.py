@@ -15,6 +15,7 @@ from apps.dashboard import counting
 from apps.dashboard.budgets import strained
 from apps.dashboard.goals import listed
 from apps.dashboard.rows import agent_rows
+from apps.endpoints.completion import thinker
 from apps.forge.models import PullRequest
 from apps.goals import reading
 from apps.goals.models import Goal
@@ -84,10 +85,10 @@ def needs_you() -> dict[str, Any]:
 
 
 def first_steps() -> dict[str, bool] | None:
-    """What a new hub still lacks, or None once every step was made."""
+    """What a new hub still lacks, or None once work was handed in; a hub for tasks alone needs no model of its own."""
     steps = {
         "repo": Repo.objects.exists(),
         "agent": Agent.objects.filter(retired_at__isnull=True).exists(),
-        "task": Task.objects.exists(),
+        "work": Goal.objects.exists() or Task.objects.exists(),
     }
-    return None if all(steps.values()) else steps
+    return None if all(steps.values()) else steps | {"model": thinker() is not None}
