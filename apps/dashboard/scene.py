@@ -22,12 +22,14 @@ from apps.agents import presence
 from apps.agents.models import Agent
 from apps.brain import actions as brain
 from apps.dashboard import scene_files as files
-from apps.dashboard import scene_goals
+from apps.dashboard import scene_goals, scene_health
+from apps.events.kinds import Kind
 from apps.events.models import Event
 from apps.forge import actions as forge
 from apps.forge import jobs, merging
 from apps.forge.models import Comment, PullRequest, Verification
 from apps.goals.models import Goal, Merge, Slice
+from apps.ops.models import Alert, Remedy
 from apps.repos import actions as repos
 from apps.repos.models import Repo
 from apps.tasks import attempts
@@ -206,34 +208,59 @@ def open_scene(where: Path) -> Scene:
 
 
 def age(seconds_per_step: int = 130) -> None:
-    """Move the past into the past, so that not everything happened just now: each task is older than the next."""
+    """Move the past into the past, so that not everything happened just now: each task is older than the next.
+
+    What runs was handed in a moment before it was taken up, and a goal before its first slice.
+    """
     newest = Task.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    _age_goals()
+    running = set(Attempt.objects.open().values_list("task", flat=True))
+    ages = {
+        pk: RUNNING_FOR if pk in running else timedelta(seconds=seconds_per_step * (newest - pk) + 150)
+        for pk in Task.objects.values_list("pk", flat=True)
+    }
     for task in Task.objects.all():
-        ago = timedelta(seconds=seconds_per_step * (newest - task.pk) + 40)
-        _shift(Task.objects.filter(pk=task.pk), ago, "created_at", "queued_at", "finished_at")
-        spent = timedelta(seconds=47 + task.pk % 5 * 13)
-        tries = Attempt.objects.filter(task=task)
-        _shift(tries.filter(ended_at__isnull=False), ago + spent, "assigned_at", "accepted_at")
-        _shift(tries.filter(ended_at__isnull=True), timedelta(seconds=94), "assigned_at", "accepted_at")
-        _shift(tries, ago, "ended_at")
-        _shift(Event.objects.filter(subject=f"task/{task.pk}"), ago, "at")
-        for goal in Goal.objects.filter(pk=task.goal or 0, begun_at__isnull=False):
-            _shift(Slice.objects.filter(goal=goal, task=task), ago, "merged_at")
-        for pull in PullRequest.objects.filter(task=task):
-            _shift(PullRequest.objects.filter(pk=pull.pk), ago, "opened_at", "updated_at", "ended_at")
-            subjects = [f"pullrequest/{pull.pk}", *(f"verification/{one.pk}" for one in pull.verifications.all())]
-            _shift(Event.objects.filter(subject__in=subjects), ago, "at")
-            _shift(Comment.objects.filter(pull=pull), ago - timedelta(seconds=30), "at")
-            _shift(Verification.objects.filter(pull=pull), ago, "requested_at", "ended_at")
+        _age_task(task, ages[task.pk])
+    for goal in Goal.objects.order_by("-pk"):
+        _age_goal(goal, max([ages[task.pk] for task in Task.objects.filter(goal=goal.pk)], default=timedelta()), ages)
 
 
-def _age_goals() -> None:
-    for goal in Goal.objects.all():
-        ago = timedelta(minutes=34 - goal.pk * 4)
-        _shift(Goal.objects.filter(pk=goal.pk), ago, "created_at", "begun_at")
-        _shift(Event.objects.filter(subject=f"goal/{goal.pk}"), ago, "at")
-        _shift(Merge.objects.filter(goal=goal), timedelta(minutes=6), "at", "ended_at")
+    _shift(Alert.objects.all(), timedelta(minutes=6), "raised_at", "last_seen_at")
+    _shift(Remedy.objects.all(), timedelta(minutes=5), "at")
+
+
+RUNNING_FOR = timedelta(seconds=94)
+PLANNED_IN = timedelta(minutes=3)
+
+
+def _age_task(task: Task, ago: timedelta) -> None:
+    _shift(Task.objects.filter(pk=task.pk), ago, "created_at", "queued_at", "finished_at")
+    spent = timedelta(seconds=47 + task.pk % 5 * 13)
+    tries = Attempt.objects.filter(task=task)
+    _shift(tries.filter(ended_at__isnull=False), ago + spent, "assigned_at", "accepted_at")
+    _shift(tries.filter(ended_at__isnull=True), ago, "assigned_at", "accepted_at")
+    _shift(tries, ago, "ended_at")
+    _shift(Event.objects.filter(subject=f"task/{task.pk}"), ago, "at")
+    for pull in PullRequest.objects.filter(task=task):
+        _shift(PullRequest.objects.filter(pk=pull.pk), ago, "opened_at", "updated_at", "ended_at")
+        subjects = [f"pullrequest/{pull.pk}", *(f"verification/{one.pk}" for one in pull.verifications.all())]
+        _shift(Event.objects.filter(subject__in=subjects), ago, "at")
+        _shift(Comment.objects.filter(pull=pull), ago - timedelta(seconds=30), "at")
+        _shift(Verification.objects.filter(pull=pull), ago, "requested_at", "ended_at")
+
+
+def _age_goal(goal: Goal, work: timedelta, ages: Mapping[int, timedelta]) -> None:
+    """It was handed in before its `work` began; each of its merges is as old as the task that checked it."""
+    ago = work + PLANNED_IN + timedelta(minutes=2)
+    _shift(Goal.objects.filter(pk=goal.pk), ago, "created_at", "begun_at")
+    events = Event.objects.filter(subject=f"goal/{goal.pk}")
+    _shift(events.filter(kind__in=(Kind.GOAL_SUBMITTED, Kind.GOAL_BEGUN)), ago, "at")
+    _shift(events.filter(kind__in=(Kind.GOAL_PLANNED, Kind.GOAL_APPROVAL_WANTED)), work + timedelta(minutes=2), "at")
+    for merge in Merge.objects.filter(goal=goal, task__isnull=False):
+        checked = ages[merge.task_id or 0]
+        _shift(Merge.objects.filter(pk=merge.pk), checked, "at", "ended_at")
+        _shift(events.filter(kind=Kind.GOAL_MERGED), checked, "at")
+        if merge.slice_id is not None:
+            _shift(Slice.objects.filter(pk=merge.slice_id), checked, "merged_at")
 
 
 def _shift(rows: Any, by: timedelta, *columns: str) -> None:
@@ -244,8 +271,11 @@ def _shift(rows: Any, by: timedelta, *columns: str) -> None:
 def busy_hub(where: Path) -> Scene:
     """The whole picture: merged, waiting for review, running, stranded and dead work, and agents of all kinds."""
     scene = open_scene(where)
+    scene_health.registry(scene)
+    for title, lane in files.QUEUED:
+        scene.task(title, title, lane=lane, capabilities=["gpu"])
     scene.agent("gentle-persistence", capabilities=["python"], **files.WITH_A_MODEL)
-    scene.agent("exit-status-zero", capabilities=["python", "docs"])
+    scene.agent("exit-status-zero", capabilities=["python", "docs"], restarts=[files.ATTIC])
     merged = scene.pull("merged", scene.task("rounding", "Round prices half up", lane=Lane.HIGH), files.ROUNDING)
     scene.merge(merged)
     dead = scene.task("dead", "Read week dates like 2026-W07-3", max_attempts=1, description=files.WEEK_WHY)
@@ -269,8 +299,7 @@ def busy_hub(where: Path) -> Scene:
     away = scene.agent("less-is-quite-enough")
     presence.leave(away, "scene-less-is-quite-enough")
     Agent.objects.filter(pk=away.pk).update(seen_at=timezone.now() - timedelta(hours=2))
-    for title, lane in files.QUEUED:
-        scene.task(title, title, lane=lane, capabilities=["gpu"])
+    scene_health.troubles(scene, where)
     brain.think()
     age()
     return scene

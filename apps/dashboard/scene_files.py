@@ -132,6 +132,14 @@ DOCS_STEPS = (
     (0, "phase", "workspace: main at its newest"),
     (22, "output", "README.md: a table of the four surcharges"),
 )
+SLICE_STEPS = (
+    (0, "phase", "workspace: the goal's branch at its newest"),
+    (3, "phase", "run"),
+    (11, "note", "I look at the files that the slice names first."),
+    (38, "phase", "verify"),
+    (40, "check", "tests_pass: passed in 0.9 s"),
+    (41, "phase", "publish"),
+)
 TYPING_STEPS = ((0, "phase", "workspace: main at its newest"), (17, "output", "mypy: 14 errors left in 3 files"))
 QUEUED = (
     ("Print labels in A6", Lane.URGENT),
@@ -141,6 +149,15 @@ QUEUED = (
     ("Rename parcel.misc", Lane.LOW),
     ("Spell out abbreviations in messages", Lane.LOW),
 )
+
+CONFLICT = {
+    "README.md": "# labels\n\nPrints labels.\n",
+    "labels/paper.py": "<<<<<<< main\nSIZE = (105, 148)\n=======\nSIZE = (100, 150)\n>>>>>>> a6\n",
+}
+NO_RESTART = "Job for ollama.service failed because the control process exited with error code."
+GPU_BOX, ATTIC = "http://gpu-box.example.org:11434", "http://attic.example.org:11434"
+THINKER = "qwen3:32b"
+"""The model by which the hub plans and judges; it is on the first of the two."""
 
 GB = 1024**3
 OLLAMA = "http://127.0.0.1:11434"

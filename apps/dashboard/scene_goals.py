@@ -9,24 +9,27 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from apps.dashboard import scene_files as files
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
-from apps.goals import actions, merging, progress
+from apps.goals import actions, merging, planning, progress
 from apps.goals.actions import Wanted
 from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Goal, Plan, Slice
+from apps.ledger import actions as ledger
+from apps.ledger.pricing import Estimate, Usage
 from apps.repos import mirror
 from apps.repos.trusted import git
+from apps.tasks import spending
 from apps.tasks.attempts import Fence, complete
-from apps.tasks.models import Task
+from apps.tasks.models import Attempt, Task
 
 if TYPE_CHECKING:
     from apps.dashboard.scene import Scene
 
 TESTS = {"type": "tests_pass", "target": "", "description": "", "timeout_seconds": 120.0}
-MODEL = "qwen3:8b"
 
 
 def goals_of(scene: Scene) -> None:
@@ -50,12 +53,13 @@ def handed_in(scene: Scene, key: str, words: Mapping[str, Any], **more: Any) -> 
 def planned(goal: Goal, slices: Sequence[Mapping[str, Any]]) -> None:
     """It has begun, and a model has divided it so."""
     actions.begin(goal)
+    thought(goal)
     base = mirror.head(goal.repo.mirror, goal.repo.default_branch) or ""
     branch = f"agentcom/goal/{goal.pk}-tariffs"
     git(goal.repo.mirror, "update-ref", mirror.HEADS + branch, base)
     with transaction.atomic():
         now = Goal.objects.select_related("repo").get(pk=goal.pk)
-        Plan.objects.create(goal=now, document={}, model=MODEL)
+        Plan.objects.create(goal=now, document={}, model=files.THINKER)
         progress.add_slices(now, [{"tier": "standard", "checks": [TESTS], "after": [], **one} for one in slices])
         facts = {"branch": branch, "base": base}
         if now.needs_approval:
@@ -66,10 +70,28 @@ def planned(goal: Goal, slices: Sequence[Mapping[str, Any]]) -> None:
     progress.advance(goal.pk)
 
 
+def thought(goal: Goal) -> None:
+    """The call in which the model made the plan, as it is posted."""
+    scopes = {"goal": str(goal.pk), "repo": goal.repo.slug, "state": planning.STATE}
+    call, asked = f"scene-plan-{goal.pk}", Estimate(prompt=5_461, output=planning.OUTPUT)
+    ledger.reserve(call, scopes, model=f"ollama:{files.THINKER}", purpose=planning.PURPOSE, estimate=asked)
+    ledger.settle(call, Usage(input=4_012, output=871), duration_ms=47_300)
+
+
+def called(attempt: Attempt, *prompts: int) -> None:
+    """The calls that the model of an attempt has made so far, as its agent tells of them."""
+    for nth, prompt in enumerate(prompts, 1):
+        tokens, at = {"input": prompt, "output": 240}, timezone.now()
+        spending.settle(
+            attempt, call_id=str(nth), tokens=tokens, started_at=at, certain=True, duration_ms=6_100, request_id=""
+        )
+
+
 def deliver(scene: Scene, goal: Goal, number: int, changes: Mapping[str, str]) -> None:
     """An agent does the slice, another repeats the checks on the merged tree, and its work is in the goal's branch."""
     task = _task(goal, number)
-    attempt = scene.start(task, steps=files.STEPS)
+    attempt = scene.start(task, steps=files.SLICE_STEPS)
+    called(attempt, 2_950, 3_410, 3_902, 4_377)
     scene.finish(attempt, scene.push(attempt, changes))
     progress.advance(goal.pk)
     pending = goal.merges.select_related("task").get(status="pending")
@@ -85,7 +107,8 @@ def deliver(scene: Scene, goal: Goal, number: int, changes: Mapping[str, str]) -
 def work_on(scene: Scene, key: str, *numbers: int) -> None:
     """Agents have begun with these slices."""
     for number in numbers:
-        scene.start(_task(Goal.objects.get(pk=scene.ids[key]), number), steps=files.DOCS_STEPS)
+        attempt = scene.start(_task(Goal.objects.get(pk=scene.ids[key]), number), steps=files.SLICE_STEPS[:3])
+        called(attempt, 2_950, 3_410)
 
 
 def _task(goal: Goal, number: int) -> Task:
