@@ -12,7 +12,7 @@ import inspect
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from apps.demo.loopback import HttpRequest, LoopbackServer, Wire
@@ -37,6 +37,7 @@ class Answer:
 
     Words come in pieces of `piece` characters with `pause` seconds between them, lines in chunks of `chunk` bytes
     (None: a line is a chunk). Tokens are counted honestly unless a number is given; `counts` False leaves them out.
+    What is longer than the request's `num_predict` is cut off there.
     """
 
     text: str = ""
@@ -52,10 +53,11 @@ class Answer:
     chunk: int | None = None
 
     async def play(self, server: OllamaServer, asked: Asked, wire: Wire) -> bool:
-        """Say it, piece by piece, and count what it took."""
-        server.billed.append(bill(self, asked))
+        """Say as much of it as may be said, piece by piece, and count what it took."""
+        most = within(self, asked)
+        server.billed.append(bill(most, asked))
         await wire.start(200, NDJSON)
-        for line in (*words(self, asked), _final(self, asked)):
+        for line in (*words(most, asked), _final(most, asked)):
             await wire.chunk(line, self.chunk)
             await asyncio.sleep(self.pause)
         await wire.finish()
@@ -273,10 +275,23 @@ def _head(asked: Asked) -> dict[str, Any]:
     return {"model": asked.body["model"], "created_at": CREATED}
 
 
+def within(answer: Answer, asked: Asked) -> Answer:
+    """As much of the answer as the request has tokens for; of one that is cut no call is whole."""
+    most = asked.body["options"].get("num_predict", -1)
+    if most < 0 or _tokens(_said(answer)) <= most:
+        return answer
+    size = most * _CHARACTERS_PER_TOKEN
+    text = answer.text[: max(0, size - len(answer.thinking))]
+    return replace(answer, thinking=answer.thinking[:size], text=text, calls=(), done_reason="length")
+
+
+def _said(answer: Answer) -> str:
+    return answer.thinking + answer.text + "".join(json.dumps(dict(call)) for call in answer.calls)
+
+
 def bill(answer: Answer, asked: Asked) -> Billed:
-    said = answer.text + answer.thinking + "".join(json.dumps(dict(call)) for call in answer.calls)
     prompt = asked.prompt_tokens if answer.prompt_tokens is None else answer.prompt_tokens
-    return Billed(prompt, _tokens(said) if answer.output_tokens is None else answer.output_tokens)
+    return Billed(prompt, _tokens(_said(answer)) if answer.output_tokens is None else answer.output_tokens)
 
 
 def _tokens(text: str) -> int:

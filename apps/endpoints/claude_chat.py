@@ -121,10 +121,11 @@ class _Heard:
         certain = None not in (self._counts.get("input_tokens"), self._counts.get("final"))
         if not self._complete:
             raise ThinkingFailed("thinking_broke_off", "The answer broke off.", usage=usage)
+        words = "".join(self._text)
+        text = without_thoughts(words)
         if self._stop in _STOPS:
             code, what = _STOPS[self._stop]
-            raise ThinkingFailed(f"thinking_{code}", what, usage=usage, certain=certain)
-        text = without_thoughts("".join(self._text))
+            raise ThinkingFailed(f"thinking_{code}", what, usage=usage, certain=certain, said=text or words)
         if not text:
             raise ThinkingFailed("thinking_empty", "The model said nothing.", usage=usage, certain=certain)
         return Said(text, usage, certain, self._request_id)

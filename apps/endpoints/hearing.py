@@ -68,9 +68,11 @@ class Heard:
         full = cut and usage.output < most and usage.prompt + usage.output >= context - _ROOM
         if self._was_cut(usage, context) or full:
             raise self._fault("thinking_context", f"It does not fit into {context} tokens.")
-        text = without_thoughts("".join(self._text))
+        words = "".join(self._text)
+        text = without_thoughts(words)
         if cut:
-            raise self._fault("thinking_cut_off", f"The answer was not at its end after {usage.output} tokens.")
+            what = f"The answer was not at its end after {usage.output} tokens."
+            raise self._fault("thinking_cut_off", what, said=text or words)
         if not text:
             raise self._fault("thinking_empty", "The model said nothing.")
         return Said(text, usage, self.certain)
@@ -91,8 +93,8 @@ class Heard:
         except (ValueError, AttributeError, RecursionError) as garbled:
             raise ThinkingFailed("thinking_garbled", "A line makes no sense.", usage=self.usage()) from garbled
 
-    def _fault(self, code: str, what: str) -> ThinkingFailed:
-        return ThinkingFailed(code, what, usage=self.usage(), certain=self.certain)
+    def _fault(self, code: str, what: str, *, said: str = "") -> ThinkingFailed:
+        return ThinkingFailed(code, what, usage=self.usage(), certain=self.certain, said=said)
 
     def _was_cut(self, usage: Usage, context: int) -> bool:
         """Whether the server has read less than it was sent, as far as a cache of its own does not explain that."""

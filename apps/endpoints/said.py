@@ -54,14 +54,19 @@ class ThinkingFailed(Refused):
         certain: bool = False,
         transient: bool | None = None,
         worked: bool | None = None,
+        said: str = "",
     ) -> None:
-        """`usage` is what is known to have been used, to the token when `certain`; the last two are else as usual."""
+        """`usage` is what is known to have been used, to the token when `certain`; `said` are words of the model.
+
+        `transient` and `worked` are as usual for the code unless they are given.
+        """
         kind = KINDS[code]
         super().__init__(code, what=what.strip()[:_MOST_WORDS])
         self.transient = kind.transient if transient is None else transient
         self.worked = kind.worked if worked is None else worked
         self.usage = usage
         self.certain = certain
+        self.said = said
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.endpoints import completion
 from apps.events.kinds import Kind
 from apps.events.log import transition
 from apps.forge import opening
@@ -26,7 +25,7 @@ from apps.goals.course import Following
 from apps.goals.judging import Verdict
 from apps.goals.lifecycle import GoalStatus, MergeStatus
 from apps.goals.models import Goal, Merge, Slice
-from apps.goals.planning import aim_of, budget, keep, question
+from apps.goals.planning import aim_of, ask, keep, question, room
 from apps.goals.standing import following
 from apps.repos import mirror
 
@@ -74,17 +73,17 @@ def _known(goal: Goal, head: str) -> Verdict | None:
 
 def _ask(claim: Claim, head: str) -> Verdict:
     """What the model found. Raises Fault, which is as good as no answer, after telling it once what was wrong."""
-    aim, shown = aim_of(claim.goal), evidence.of(claim.goal, head)
-    asked = prompts.judge(aim, shown, budget_tokens=budget())
-    answer = completion.ask(question(claim, PURPOSE, 1, asked, judging.SCHEMA))
+    aim, shown, space = aim_of(claim.goal), evidence.of(claim.goal, head), room()
+    asked = prompts.judge(aim, shown, budget_tokens=space.question)
+    reply = ask(question(claim, PURPOSE, 1, asked, judging.SCHEMA, most=space.answer))
     try:
-        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
+        verdict = judging.read(reply.whole(), criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
     except Fault as fault:
-        keep(claim, answer.text, fault)
-        asked = prompts.rejudge(aim, shown, answer.text, fault, budget_tokens=budget())
-        answer = completion.ask(question(claim, PURPOSE, 2, asked, judging.SCHEMA))
-        verdict = judging.read(answer.text, criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
-    _remember(claim, verdict, aim.criteria, answer.model, head)
+        keep(claim, reply.text, fault)
+        asked = prompts.rejudge(aim, shown, reply.text, fault, budget_tokens=space.question)
+        reply = ask(question(claim, PURPOSE, 2, asked, judging.SCHEMA, most=space.answer))
+        verdict = judging.read(reply.whole(), criteria=len(aim.criteria), citable=shown.citable, repo=aim.repo)
+    _remember(claim, verdict, aim.criteria, reply.model, head)
     return verdict
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.endpoints import completion
-from apps.endpoints.completion import Question
+from apps.endpoints import completion, sizes
+from apps.endpoints.completion import Question, ThinkingFailed
+from apps.endpoints.sizes import Room
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.events.refused import Refused
@@ -73,21 +74,22 @@ def _ask(claim: Claim, base: str) -> tuple[plan.Plan, str]:
     goal = claim.goal
     aim = aim_of(goal)
     ground = grounding.ground(goal.repo.mirror, base, words=aim.words, hints=aim.file_hints)
-    asked = prompts.decompose(aim, ground, budget_tokens=budget())
+    space = room()
+    asked = prompts.decompose(aim, ground, budget_tokens=space.question)
     told: set[str] = set()
     ends = time.monotonic() + MOST_SECONDS
     nth = 0
     while True:
         nth += 1
-        answer = completion.ask(question(claim, PURPOSE, nth, asked, plan.SCHEMA))
+        reply = ask(question(claim, PURPOSE, nth, asked, plan.SCHEMA, most=space.answer))
         try:
-            return plan.read(answer.text, tree=ground.paths, repo=goal.repo.slug), answer.model
+            return plan.read(reply.whole(), tree=ground.paths, repo=goal.repo.slug), reply.model
         except Fault as fault:
-            keep(claim, answer.text, fault)
+            keep(claim, reply.text, fault)
             if fault.kind in told or nth > MOST_REPAIRS or time.monotonic() > ends:
                 raise Unusable(f"No plan could be made of what the model said. {fault.message}") from fault
             told.add(fault.kind)
-            asked = prompts.repair(aim, ground, answer.text, fault, budget_tokens=budget())
+            asked = prompts.repair(aim, ground, reply.text, fault, budget_tokens=space.question)
 
 
 def aim_of(goal: Goal) -> Aim:
@@ -102,7 +104,33 @@ def aim_of(goal: Goal) -> Aim:
     )
 
 
-def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mapping[str, Any]) -> Question:
+@dataclass(frozen=True)
+class Reply:
+    """What a model said to a question about a goal; `cut` says why that is not all of it."""
+
+    text: str
+    model: str = ""
+    cut: str = ""
+
+    def whole(self) -> str:
+        """Its text. Raises Fault when the end is missing, so that the model is told and can be brief."""
+        if self.cut:
+            raise Fault("not_json", self.cut)
+        return self.text
+
+
+def ask(asked: Question) -> Reply:
+    """Ask a model; an answer that came to its limit is one that can be used as little as any other that is no JSON."""
+    try:
+        answer = completion.ask(asked)
+    except ThinkingFailed as failed:
+        if failed.code != "thinking_cut_off":
+            raise
+        return Reply(failed.said, cut=f"The answer was cut off at its limit of {asked.max_output} tokens.")
+    return Reply(answer.text, answer.model)
+
+
+def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mapping[str, Any], *, most: int) -> Question:
     """A call about a goal, paid by its budget, and by that of the state in which the hub wanted it for itself."""
     return Question(
         purpose=purpose,
@@ -112,21 +140,15 @@ def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mappin
         schema=schema,
         call_id=claim.call_id(purpose, nth),
         scopes={"goal": str(claim.goal.pk), "repo": claim.goal.repo.slug},
-        max_output=OUTPUT,
+        max_output=most,
     )
 
 
-OUTPUT = 2_048
-"""Tokens that an answer may have."""
-SPARE = 256
-"""Tokens of the context that nothing is planned for: what a template adds, and what was counted wrongly."""
-
-
-def budget() -> int:
-    """Tokens that a prompt may have, so that the answer fits behind it."""
+def room() -> Room:
+    """Tokens that a question and its answer may have with the model that would be asked now."""
     thinker = completion.thinker()
-    context = thinker.context if thinker is not None else settings.THINKING_CONTEXT
-    return max(prompts.LEAST_BUDGET, context - OUTPUT - SPARE)
+    found = sizes.room(thinker.context if thinker is not None else settings.THINKING_CONTEXT)
+    return Room(max(prompts.LEAST_BUDGET, found.question), found.answer)
 
 
 @transaction.atomic

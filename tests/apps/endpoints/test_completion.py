@@ -278,6 +278,14 @@ def test_every_fault_has_a_name_and_costs_what_it_may_have_cost(ollama: OllamaSe
         assert code == charge.note
 
 
+def test_an_answer_that_comes_to_its_limit_is_kept_as_far_as_it_goes(ollama: OllamaServer) -> None:
+    ollama.script.append(Answer(text="<think>Hm.</think>" + "word " * 1_000))
+    failure = failed("thinking_cut_off", max_output=50)
+
+    assert failure.said.startswith("word word")
+    assert 50 == ollama.billed[0].output == charged().output
+
+
 def test_what_was_heard_before_a_stream_broke_is_what_it_is_estimated_by(ollama: OllamaServer) -> None:
     ollama.script.append(Fault(name="reset", first=Answer(text="word " * 100)))
     failed("thinking_broke_off")

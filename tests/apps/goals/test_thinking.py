@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.endpoints.completion import NoThinker, Question
+from apps.endpoints.completion import NoThinker, Question, ThinkingFailed
 from apps.events.models import Event
 from apps.events.refused import Refused
 from apps.forge.models import PullRequest
@@ -27,6 +27,7 @@ from tests.foundry import Foundry, piece, plan, verdict
 
 pytestmark = pytest.mark.django_db
 FAILED = Refused("thinking_failed", "The model's server is away.")
+CUT_OFF = ThinkingFailed("thinking_cut_off", "It was not at its end.", said='{"slices": [{"title": "on and on')
 
 
 def due(goal: Goal) -> Goal:
@@ -76,6 +77,38 @@ def test_a_planner_that_repeats_its_fault_ends_in_review_with_everything_kept(fo
     actions.go_on(waiting, by="ann")
     drain()
     assert "executing" == cast.fresh(goal).status
+
+
+def test_an_answer_that_was_cut_off_is_told_to_the_planner_and_kept(foundry: Foundry) -> None:
+    goal = foundry.goal()
+    foundry.replies = [CUT_OFF, plan(piece("one"))]
+    actions.begin(goal)
+    drain()
+
+    first, second = foundry.asked
+    assert ("executing", 0) == (cast.fresh(goal).status, cast.fresh(goal).tries)
+    assert f"cut off at its limit of {first.max_output} tokens" in second.prompt
+    assert "short enough to be finished" in second.prompt
+    assert "on and on" in second.prompt
+    (kept,) = Event.objects.filter(kind="goal.retried").values_list("data", flat=True)
+    assert CUT_OFF.said == kept["said"]
+
+
+def test_a_planner_that_never_comes_to_an_end_ends_in_review_after_two_calls(foundry: Foundry) -> None:
+    goal = foundry.goal()
+    foundry.replies = [CUT_OFF]
+    actions.begin(goal)
+    drain()
+
+    assert ("needs_review", 2) == (cast.fresh(goal).status, len(foundry.asked))
+    assert "cut off" in cast.fresh(goal).reason
+
+
+def test_an_answer_may_be_longer_where_the_context_is_larger(foundry: Foundry, settings: Settings) -> None:
+    settings.THINKING_CONTEXT = 32_768
+    foundry.begun(piece("one"))
+
+    assert 8_192 == foundry.asked[0].max_output
 
 
 def test_a_goal_that_cannot_be_reached_fails_with_the_reason(foundry: Foundry) -> None:
@@ -251,6 +284,13 @@ def test_a_judge_that_shows_nothing_is_not_believed(foundry: Foundry, settings: 
     assert "needs_review" == goal.status
     assert 4 == len(foundry.asked)
     assert not PullRequest.objects.exists()
+
+
+def test_a_verdict_that_was_cut_off_is_told_to_the_judge(foundry: Foundry) -> None:
+    goal = merged(foundry, CUT_OFF, lambda asked: verdict(asked, where="one.txt"))
+
+    assert ("complete", 2) == (goal.status, len(foundry.asked))
+    assert "cut off at its limit" in foundry.asked[1].prompt
 
 
 def test_the_verdict_and_its_reasons_stay_with_the_goal(foundry: Foundry) -> None:
