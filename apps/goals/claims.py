@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.endpoints.completion import NoThinker
+from apps.endpoints.completion import NoThinker, ThinkingFailed
 from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Refused, Stale
@@ -33,7 +33,7 @@ from apps.ledger.pricing import Unpriced
 logger = structlog.get_logger(__name__)
 
 WAITING_FOR_MEANS = timedelta(minutes=1)
-"""So long a goal waits that no budget has room for, or that nobody can think about, before it is looked at again."""
+"""So long a goal waits whose budget is used up, or for which no model can be asked, before it is looked at again."""
 LONGEST_PAUSE = timedelta(hours=1)
 LAPSED = "A call that was begun never ended; the process that made it is gone."
 
@@ -98,11 +98,23 @@ def answering(claim: Claim) -> Iterator[None]:
         _written(claim, partial(progress.want_review, reason=str(useless)))
     except (Exhausted, Paused, Unpriced, NoThinker) as short:
         _written(claim, partial(_wait, why=short.message))
+    except ThinkingFailed as failure:
+        _unanswered(claim, failure)
     except Refused as refused:
         _failed(claim, refused.message)
     except Exception as failed:
         _failed(claim, f"{type(failed).__name__}: {failed}")
         raise
+
+
+def _unanswered(claim: Claim, failure: ThinkingFailed) -> None:
+    """A model that could not be asked is a want of means; one that can never answer this needs a person, at once."""
+    if not failure.transient:
+        _written(claim, partial(progress.want_review, reason=failure.message))
+    elif not failure.worked:
+        _written(claim, partial(_wait, why=failure.message))
+    else:
+        _failed(claim, failure.message)
 
 
 def _failed(claim: Claim, why: str) -> None:

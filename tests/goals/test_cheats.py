@@ -26,6 +26,7 @@ from tests.goals.cases import ONE, Criterion, Part
 from tests.goals.conftest import MICRO_IN, MICRO_OUT
 from tests.goals.oracles import Heard, Speaker, changed, verdict
 from tests.goals.works import Spent, Works
+from tests.providers.ollama import Answer, Fault
 
 pytestmark = [pytest.mark.django_db, pytest.mark.bwrap, pytest.mark.one_database]
 Making = Callable[..., Works]
@@ -281,3 +282,37 @@ def test_a_repository_that_gives_orders_to_planners_who_do_not_obey_costs_nothin
 
     assert "complete" == goal.status
     assert_paid(at, goal, calls=2)
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_has_too_much_to_do_is_waited_for_however_often_it_says_so(works: Making, settings: Any) -> None:
+    at = works(ONE)
+    at.server.script += [Fault(name="status", status=503, error="server busy")] * (2 * settings.THINKING_TRIES)
+
+    goal = at.run(at.submit())
+
+    assert ("complete", 0) == (goal.status, goal.tries)
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_server_that_will_never_take_the_question_is_asked_once(status: int, works: Making) -> None:
+    at = works(ONE)
+    at.server.script.append(Fault(name="status", status=status, error="not for you"))
+
+    goal = at.run(at.submit())
+
+    assert ("needs_review", 1) == (goal.status, len(at.server.asked))
+    assert "not for you" in goal.reason
+
+
+def test_a_server_that_breaks_down_in_the_middle_of_every_answer_is_asked_five_times(
+    works: Making, settings: Any
+) -> None:
+    at = works(ONE)
+    at.server.script += [Fault(name="reset", first=Answer(text="I was about to say"))] * settings.THINKING_TRIES
+
+    goal = at.run(at.submit())
+
+    assert ("needs_review", settings.THINKING_TRIES) == (goal.status, len(at.server.asked))

@@ -193,6 +193,51 @@ def test_without_anybody_to_think_a_goal_waits_and_nothing_is_counted(foundry: F
     assert ("executing", "") == (going.status, going.hold)
 
 
+@pytest.mark.parametrize("code", ["unreachable", "busy", "limited"])
+def test_while_no_model_can_be_asked_a_goal_waits_and_nothing_is_counted(foundry: Foundry, code: str) -> None:
+    goal = foundry.goal()
+    foundry.replies = [ThinkingFailed(f"thinking_{code}", "503: server busy"), plan(piece("one"))]
+    actions.begin(goal)
+    drain()
+
+    held = cast.fresh(goal)
+    assert ("decomposing", 0) == (held.status, held.tries)
+    assert "server busy" in held.hold
+    assert held.not_before is not None
+    assert held.not_before - timezone.now() <= claims.WAITING_FOR_MEANS
+    assert "executing" == due(goal).status
+
+
+@pytest.mark.parametrize("code", ["unauthorized", "declined", "context", "refused", "forbidden", "model_missing"])
+def test_what_no_waiting_can_mend_needs_a_person_at_once(foundry: Foundry, code: str) -> None:
+    goal = foundry.goal()
+    foundry.replies = [ThinkingFailed(f"thinking_{code}", "401: invalid x-api-key")]
+    actions.begin(goal)
+    drain()
+
+    held = cast.fresh(goal)
+    assert ("needs_review", 1) == (held.status, len(foundry.asked))
+    assert "invalid x-api-key" in held.reason
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ThinkingFailed("thinking_slow", "It took more than 300 seconds."),
+        ThinkingFailed("thinking_error", "500: crashed"),
+        ThinkingFailed("thinking_busy", "overloaded within the answer", worked=True),
+    ],
+    ids=lambda failure: failure.code,
+)
+def test_a_call_that_may_have_cost_something_counts_as_a_failed_try(foundry: Foundry, failure: ThinkingFailed) -> None:
+    goal = foundry.goal()
+    foundry.replies = [failure]
+    actions.begin(goal)
+    drain()
+
+    assert ("decomposing", 1) == (cast.fresh(goal).status, cast.fresh(goal).tries)
+
+
 def test_while_the_gate_is_closed_nobody_is_asked(foundry: Foundry) -> None:
     goal = foundry.goal()
     foundry.replies = [plan(piece("one"))]
