@@ -116,9 +116,12 @@ def read(data: bytes, shape: Shape) -> Value:
     to hold against its schema.
     """
     _look_over(data, shape.name)
-    root = etree.fromstring(data, _parser())
     try:
+        root = etree.fromstring(data, _parser())
         schema(shape.name).assertValid(root)
+    except etree.XMLSyntaxError as error:  # expat knows no namespaces, and no limit of names
+        what = error.msg.partition(", line ")[0]
+        raise Unreadable(shape.name, f"line {error.lineno}: {what}.") from error
     except etree.DocumentInvalid as invalid:
         raise Unreadable(shape.name, str(invalid)) from invalid
     return _value(root, shape)

@@ -259,6 +259,12 @@ def test_the_schemas_of_documents_are_published(client):
     assert 404 == client.get("/api/schemas/..%2f..%2fmanage.py").status_code
 
 
+def test_a_document_that_only_the_second_parser_refuses_is_a_refusal_too(call):
+    answer = call("POST", "/api/goals", b'<goal repo="r"><title>t</title><x:tags/></goal>', **XML)
+
+    assert (400, "unreadable_document") == (answer.status_code, answer.json()["code"])
+
+
 def test_a_goal_that_is_not_there_has_no_document(call):
     answer = call.get("/api/goals/999999/goal.xml")
 
