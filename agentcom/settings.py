@@ -13,6 +13,7 @@ import django_stubs_ext
 import environ
 
 from agentcom.reading import channel_layer, chosen, database, networks, secret_key, whole
+from apps.endpoints.sizes import SMALLEST_CONTEXT
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Repo], at run time too
 
@@ -261,7 +262,7 @@ THINKING_TRIES = whole(env, "AGENTCOM_THINKING_TRIES", default=5, least=1, most=
 THINKING_MODEL = env.str("AGENTCOM_THINKING_MODEL", default="")
 # Tokens that a question and its answer may have together. Where agents use the same model give it theirs, 16384 as they
 # come: another context makes Ollama load the model again.
-THINKING_CONTEXT = whole(env, "AGENTCOM_THINKING_CONTEXT", default=8_192, least=2_048, most=1_000_000)
+THINKING_CONTEXT = whole(env, "AGENTCOM_THINKING_CONTEXT", default=8_192, least=SMALLEST_CONTEXT, most=1_000_000)
 # A call that has not ended after so long has failed. The cluster's own limit (below 900 s) must leave room for several.
 THINKING_SECONDS = env.float("AGENTCOM_THINKING_SECONDS", default=300)
 # Claude thinks only when the rule names it and the hub's environment has a key.

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from apps.endpoints.sizes import SMALLEST_CONTEXT
+
 CLAUDE = "claude"
-SMALLEST_CONTEXT = 2_048
 _HONEST_SINCE = (0, 12, 6)
 """Servers before it cut a prompt that is too long without a word."""
 
@@ -66,7 +67,7 @@ def choose(
             why.append("for claude there is no ANTHROPIC_API_KEY")
             continue
         mine = [one for one in known if one.grade == grade]
-        able = [one for one in mine if _can(one)]
+        able = [one for one in mine if _answers(one) and _is_large_enough(one)]
         if able:
             return _thinker(min(able, key=lambda one: _order(one, named)), context)
         why.append(_why_not(grade, mine))
@@ -82,15 +83,18 @@ def is_honest(version: str) -> bool:
     return numbers > _HONEST_SINCE or (numbers == _HONEST_SINCE and not found[4])
 
 
-def _can(one: Candidate) -> bool:
+def _answers(one: Candidate) -> bool:
     return (
         one.usable
         and one.up is not False
         and not one.draining
         and is_honest(one.version)
         and (not one.capabilities or "completion" in one.capabilities)
-        and (one.context == 0 or one.context >= SMALLEST_CONTEXT)
     )
+
+
+def _is_large_enough(one: Candidate) -> bool:
+    return one.context == 0 or one.context >= SMALLEST_CONTEXT
 
 
 def _order(one: Candidate, named: str) -> tuple[bool, bool, bool, int, str, int]:
@@ -123,4 +127,6 @@ def _why_not(grade: str, mine: Sequence[Candidate]) -> str:
         return f"every endpoint of grade {grade} is down or drained"
     if not any(is_honest(one.version) for one in mine):
         return f"every endpoint of grade {grade} is too old"
+    if any(_answers(one) for one in mine):
+        return f"no model of grade {grade} has a context of at least {SMALLEST_CONTEXT} tokens"
     return f"no model of grade {grade} that is wanted and installed can answer in words"

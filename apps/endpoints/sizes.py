@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEAST_QUESTION = 2_400
+"""Tokens; with fewer too little of what is asked about would be left in it."""
 LEAST_ANSWER = 2_048
 LONGEST_ANSWER = 8_192
 """Tokens; an answer that is longer would take longer than a call may take."""
 SPARE = 256
 """Tokens of the context that nothing is planned for: what a template adds, and what was counted wrongly."""
+
+SMALLEST_CONTEXT = LEAST_QUESTION + LEAST_ANSWER + SPARE
+"""Of a model that can plan and judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,6 @@ class Room:
 
 
 def room(context: int) -> Room:
-    """How a context is shared out: a quarter of it for the answer, within bounds."""
+    """How a context, the smallest or a larger one, is shared out: a quarter of it for the answer, within bounds."""
     answer = min(max(LEAST_ANSWER, context // 4), LONGEST_ANSWER)
-    return Room(max(0, context - answer - SPARE), answer)
+    return Room(context - answer - SPARE, answer)

@@ -147,8 +147,7 @@ def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mappin
 def room() -> Room:
     """Tokens that a question and its answer may have with the model that would be asked now."""
     thinker = completion.thinker()
-    found = sizes.room(thinker.context if thinker is not None else settings.THINKING_CONTEXT)
-    return Room(max(prompts.LEAST_BUDGET, found.question), found.answer)
+    return sizes.room(thinker.context if thinker is not None else settings.THINKING_CONTEXT)
 
 
 @transaction.atomic

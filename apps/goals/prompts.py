@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from apps.endpoints.sizes import LEAST_QUESTION
 from apps.goals.answers import Fault
 from apps.goals.judging import Evidence
 from apps.goals.quoting import (
@@ -26,8 +27,8 @@ from apps.goals.quoting import (
 from apps.goals.relevance import Ground, listing
 from apps.goals.wording import DECOMPOSE, DECOMPOSE_AT_LAST, JUDGE, JUDGE_AT_LAST, REPAIR, REPAIRS, SYSTEM
 
-LEAST_BUDGET = 2_400
-"""Tokens below which no prompt is made: too little of the goal would be left in it."""
+LEAST_BUDGET = LEAST_QUESTION
+"""Tokens below which no prompt is made."""
 _SPARE = 64
 """What a chat template puts around a prompt."""
 _MOST_LISTED = 60

@@ -27,7 +27,7 @@ def test_an_operators_model_thinks_with_the_context_that_is_set() -> None:
     ) == chosen(PLAIN)  # fmt: skip
 
 
-@pytest.mark.parametrize(("own", "context"), [(32_768, 8_192), (4_096, 4_096), (0, 8_192)])
+@pytest.mark.parametrize(("own", "context"), [(32_768, 8_192), (6_000, 6_000), (0, 8_192)])
 def test_no_more_context_is_asked_for_than_the_model_has(own: int, context: int) -> None:
     assert context == chosen(replace(PLAIN, context=own)).context
 
@@ -57,7 +57,11 @@ def test_the_named_model_goes_first_then_what_answers_is_loaded_and_is_larger(be
         ({"draining": True}, "every endpoint of grade local is down or drained"),
         ({"version": "0.12.5"}, "every endpoint of grade local is too old"),
         ({"usable": False}, "no model of grade local that is wanted and installed can answer in words"),
-        ({"context": 1_024}, "no model of grade local that is wanted and installed can answer in words"),
+        ({"context": 4_703}, "no model of grade local has a context of at least 4704 tokens"),
+        (
+            {"context": 4_703, "usable": False},
+            "no model of grade local that is wanted and installed can answer in words",
+        ),
         (
             {"capabilities": frozenset({"embedding"})},
             "no model of grade local that is wanted and installed can answer in words",

@@ -158,13 +158,13 @@ def test_pages_can_say_who_would_be_asked(ollama: OllamaServer) -> None:
 
 
 def test_the_model_that_the_setting_names_is_asked(ollama: OllamaServer, settings: Any) -> None:
-    ollama.models["other:7b"] = Known(context=4_096)
+    ollama.models["other:7b"] = Known(context=6_000)
     jobs.look_at_all()
     settings.THINKING_MODEL = "other:7b"
     ollama.script.append(Answer(text="Yes."))
 
     assert "other:7b" == ask(question()).model
-    assert 4_096 == ollama.asked[0].body["options"]["num_ctx"]
+    assert 6_000 == ollama.asked[0].body["options"]["num_ctx"]
 
 
 def test_nobody_thinks_for_a_hub_without_endpoints() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from apps.endpoints.sizes import SPARE, Room, room
+from apps.endpoints.sizes import LEAST_ANSWER, SMALLEST_CONTEXT, SPARE, Room, room
+from apps.goals.prompts import LEAST_BUDGET
 
 
 @pytest.mark.parametrize(
@@ -10,3 +11,7 @@ from apps.endpoints.sizes import SPARE, Room, room
 )
 def test_an_answer_has_a_quarter_of_the_context_within_bounds_and_the_question_the_rest(context, answer):
     assert Room(context - answer - SPARE, answer) == room(context)
+
+
+def test_the_smallest_context_holds_the_smallest_question_and_its_answer():
+    assert Room(LEAST_BUDGET, LEAST_ANSWER) == room(SMALLEST_CONTEXT)
