@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 
 from apps.endpoints.choosing import Thinker
-from apps.endpoints.hearing import tokens_of
 from apps.endpoints.said import Said, ThinkingFailed, without_fence, without_thoughts
+from apps.endpoints.sizes import tokens
 from apps.ledger.pricing import MOST_TOKENS, Usage
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def chat(
         raise ThinkingFailed("thinking_unauthorized", "The API key holds what no key can hold.")
     anthropic = await asyncio.to_thread(_load)
     asked = _asked(system, prompt, schema)
-    heard = _Heard(len(json.dumps(asked).encode()))
+    heard = _Heard(tokens(json.dumps(asked, ensure_ascii=False)))
     try:
         async with asyncio.timeout(seconds), _connected(anthropic, thinker.url, key) as client:
             stream = await client.messages.create(model=thinker.model, max_tokens=most, stream=True, **asked)
@@ -71,13 +71,13 @@ def _asked(system: str, prompt: str, schema: Mapping[str, Any] | None) -> dict[s
 
 
 class _Heard:
-    """An answer in the making, event by event."""
+    """An answer in the making, event by event, to a question of so many tokens."""
 
     def __init__(self, asked: int) -> None:
         self.begun = False
         self._asked = asked
         self._text: list[str] = []
-        self._written = 0
+        self._thoughts: list[str] = []
         self._stop = ""
         self._complete = False
         self._request_id = ""
@@ -97,7 +97,7 @@ class _Heard:
         elif event.type == "content_block_delta":
             said = getattr(event.delta, "text", None)
             self._text.append(said or "")
-            self._written += len((said or getattr(event.delta, "thinking", None) or "").encode("utf-8", "replace"))
+            self._thoughts.append(getattr(event.delta, "thinking", None) or "")
         elif event.type == "message_delta":
             self._stop = event.delta.stop_reason or self._stop
             written = _count_of(getattr(event.usage, "output_tokens", None))
@@ -109,8 +109,8 @@ class _Heard:
         """As the server says, and for what it has not said, an estimate."""
         asked, written = self._counts.get("input_tokens"), self._counts.get("final")
         return Usage(
-            input=tokens_of(self._asked) if asked is None else asked,
-            output=tokens_of(self._written) if written is None else written,
+            input=self._asked if asked is None else asked,
+            output=tokens("".join(self._thoughts + self._text)) if written is None else written,
             cache_write_5m=self._counts.get("cache_creation_input_tokens") or 0,
             cache_read=self._counts.get("cache_read_input_tokens") or 0,
         )

@@ -7,6 +7,7 @@ after: so no call is made inside a transaction, and one whose process was killed
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from apps.endpoints.health import Health
 from apps.endpoints.models import THINKING, Endpoint, Model, Origin
 from apps.endpoints.rules import rule_of
 from apps.endpoints.said import Said, ThinkingFailed
+from apps.endpoints.sizes import tokens
 from apps.events.refused import Refused
 from apps.ledger import accounts, actions
 from apps.ledger.accounts import Exhausted
@@ -34,9 +36,8 @@ from apps.ledger.pricing import Estimate
 __all__ = ["Answer", "NoThinker", "Question", "Thinker", "ThinkingFailed", "ask", "thinker"]
 
 logger = structlog.get_logger(__name__)
-BYTES_PER_TOKEN = 3
 MARGIN = 128
-"""Tokens that a model's template puts around a prompt."""
+"""Tokens that a model's template puts around a prompt, and the words with which a schema is introduced."""
 AFTERWARDS = timedelta(minutes=1)
 """Beyond the deadline of a call its process has so long to post what came of it."""
 
@@ -60,9 +61,9 @@ class Question:
     @property
     def estimate(self) -> Estimate:
         """The most that it may take."""
-        asked = f"{self.system}{self.prompt}{self.schema or ''}"
-        prompt = -(-len(asked.encode("utf-8", "replace")) // BYTES_PER_TOKEN) + MARGIN
-        return Estimate(prompt=prompt, output=self.max_output)
+        schema = tokens(json.dumps(self.schema)) if self.schema is not None else 0
+        asked = tokens(self.system) + tokens(self.prompt) + schema
+        return Estimate(prompt=asked + MARGIN, output=self.max_output)
 
 
 @dataclass(frozen=True)

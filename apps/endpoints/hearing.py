@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from apps.endpoints.said import Said, ThinkingFailed, without_thoughts
+from apps.endpoints.sizes import tokens
 from apps.ledger.pricing import MOST_TOKENS, Usage
 
-BYTES_PER_TOKEN = 3.3
 _MOST_BYTES_PER_TOKEN = 6  # a prompt that was read whole has hardly fewer tokens than this makes of it
 _CERTAINLY_CUT = 0.4
 _ROOM = 32  # tokens by which a server may stop short of a full context
@@ -18,14 +17,15 @@ _COUNTS = ("prompt_eval_count", "prompt_eval_cached_count", "eval_count")
 
 
 class Heard:
-    """An answer in the making; `prompt_bytes` were asked. Raises ThinkingFailed for what is no answer."""
+    """An answer to what was `asked`, in the making. Raises ThinkingFailed for what is no answer."""
 
-    def __init__(self, prompt_bytes: int) -> None:
+    def __init__(self, asked: str) -> None:
         self.done = False
-        self._prompt_bytes = prompt_bytes
+        self._bytes = len(asked.encode("utf-8", "replace"))
+        self._asked = tokens(asked)
         self._rest = b""
         self._text: list[str] = []
-        self._thoughts = 0
+        self._thoughts: list[str] = []
         self._final: Mapping[str, Any] = {}
 
     def feed(self, chunk: bytes) -> None:
@@ -46,13 +46,12 @@ class Heard:
             raise ThinkingFailed("thinking_broke_off", "The answer broke off.", usage=self.usage())
 
     def usage(self) -> Usage:
-        """As the server counted, or as many tokens as the characters would have."""
+        """As the server counted, or as many tokens as the text has at most."""
         prompt, output = self._final.get("prompt_eval_count"), self._final.get("eval_count")
         cached = min(self._final.get("prompt_eval_cached_count") or 0, prompt or 0)
-        written = sum(len(part.encode("utf-8", "replace")) for part in self._text) + self._thoughts
         return Usage(
-            input=prompt - cached if prompt else tokens_of(self._prompt_bytes),
-            output=tokens_of(written) if output is None else output,
+            input=prompt - cached if prompt else self._asked,
+            output=tokens("".join(self._thoughts + self._text)) if output is None else output,
             cache_read=cached,
         )
 
@@ -86,7 +85,7 @@ class Heard:
             if error := part.get("error"):
                 raise error_in_words(str(error), usage=self.usage())
             self._text.append(str(message.get("content") or ""))
-            self._thoughts += len(str(message.get("thinking") or "").encode("utf-8", "replace"))
+            self._thoughts.append(str(message.get("thinking") or ""))
             if part.get("done") is True:
                 self._final = {**part, **{name: _count(part.get(name)) for name in _COUNTS}}
                 self.done = True
@@ -101,13 +100,8 @@ class Heard:
         if not self._final.get("prompt_eval_count"):
             return False
         tells = self._final.get("prompt_eval_cached_count") is not None
-        far_too_few = usage.prompt < _CERTAINLY_CUT * self._prompt_bytes / _MOST_BYTES_PER_TOKEN
-        return usage.prompt >= context or (far_too_few and (tells or tokens_of(self._prompt_bytes) > context))
-
-
-def tokens_of(size: int) -> int:
-    """About how many tokens there are in so many bytes."""
-    return math.ceil(size / BYTES_PER_TOKEN)
+        far_too_few = usage.prompt < _CERTAINLY_CUT * self._bytes / _MOST_BYTES_PER_TOKEN
+        return usage.prompt >= context or (far_too_few and (tells or self._asked > context))
 
 
 def error_in_words(words: str, *, usage: Usage | None = None, refused: bool = False) -> ThinkingFailed:

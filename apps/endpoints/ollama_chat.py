@@ -34,7 +34,7 @@ async def chat(
 ) -> Said:
     """Ask once, for `most` tokens at most, and hear the whole answer within `seconds`. Raises ThinkingFailed."""
     content = _written(thinker, system, prompt, schema, most)
-    heard = Heard(len(f"{system}{prompt}".encode("utf-8", "replace")))
+    heard = Heard(f"{system}{prompt}")
     answered = False
     client = _Client(thinker.url)
     try:

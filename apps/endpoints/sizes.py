@@ -1,8 +1,15 @@
-"""How much fits into a model's context: what a question may have, and what is kept free for its answer. Pure."""
+"""How large a text is for a model, and how much fits into its context: a question, and room for the answer. Pure."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from math import ceil
+
+CHARACTERS_PER_TOKEN = 3.0
+"""Of English and code; measured are 3.3 and more."""
+_LETTERS = re.compile(r"[A-Za-z]+")
+_SIGNS = re.compile(r"[!-/:-@\[-`{-~]")
 
 LEAST_QUESTION = 2_400
 """Tokens; with fewer too little of what is asked about would be left in it."""
@@ -28,3 +35,17 @@ def room(context: int) -> Room:
     """How a context, the smallest or a larger one, is shared out: a quarter of it for the answer, within bounds."""
     answer = min(max(LEAST_ANSWER, context // 4), LONGEST_ANSWER)
     return Room(context - answer - SPARE, answer)
+
+
+def tokens(text: str) -> int:
+    """How many tokens the text has at most, as far as can be said without the model's own count.
+
+    Words of one letter and rows of signs cost more than their length says. A digit is counted as one, and what is not
+    ASCII by the bytes that it takes: models spell what they do not know.
+    """
+    plain = len(text.encode("ascii", "ignore"))
+    digits = sum(map(text.count, "0123456789"))
+    foreign = len(text.encode("utf-8", "replace")) - plain
+    by_length = (plain - digits) / CHARACTERS_PER_TOKEN
+    by_pieces = len(_LETTERS.findall(text)) + len(_SIGNS.findall(text)) / 2
+    return ceil(max(by_length, by_pieces)) + digits + foreign

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from apps.endpoints.sizes import LEAST_QUESTION
+from apps.endpoints.sizes import LEAST_QUESTION, tokens
 from apps.goals.answers import Fault
 from apps.goals.judging import Evidence
 from apps.goals.quoting import (
@@ -22,7 +22,6 @@ from apps.goals.quoting import (
     mark_for,
     one_line,
     shares,
-    tokens,
 )
 from apps.goals.relevance import Ground, listing
 from apps.goals.wording import DECOMPOSE, DECOMPOSE_AT_LAST, JUDGE, JUDGE_AT_LAST, REPAIR, REPAIRS, SYSTEM

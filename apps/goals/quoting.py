@@ -11,16 +11,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
 
-CHARACTERS_PER_TOKEN = 3.0
-"""Of English and code; measured are 3.3 and more."""
+from apps.endpoints.sizes import tokens
+
 MARK_LENGTH = 16
 LONGEST_WORD = 200
 """Characters without a space; what is longer is minified or encoded, and costs far more tokens than it says."""
 _ODD = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-_LETTERS = re.compile(r"[A-Za-z]+")
-_SIGNS = re.compile(r"[!-/:-@\[-`{-~]")
 _BLOB = re.compile(rf"[!-~]{{{LONGEST_WORD + 1},}}")
 _TURNS = re.compile(
     r"<(?=[|\uff5c])|(?<=[|\uff5c])>"
@@ -37,20 +34,6 @@ class Quoted:
 
     label: str
     text: str
-
-
-def tokens(text: str) -> int:
-    """How many tokens the text has at most, as far as can be said without the model's own count.
-
-    Words of one letter and rows of signs cost more than their length says. A digit is counted as one, and what is not
-    ASCII by the bytes that it takes: models spell what they do not know.
-    """
-    plain = len(text.encode("ascii", "ignore"))
-    digits = sum(map(text.count, "0123456789"))
-    foreign = len(text.encode("utf-8", "replace")) - plain - (len(text) - plain)
-    by_length = (plain - digits) / CHARACTERS_PER_TOKEN
-    by_pieces = len(_LETTERS.findall(text)) + len(_SIGNS.findall(text)) / 2
-    return ceil(max(by_length, by_pieces)) + digits + foreign
 
 
 def harmless(text: str) -> str:

@@ -126,6 +126,28 @@ def test_the_reservation_is_no_less_than_what_the_server_counts(ollama: OllamaSe
     assert 2_048 == charged().estimated_output
 
 
+DEAR = {"digits": "31415926" * 200, "signs": "{}();" * 300, "not ASCII": "ꙮ𓂀" * 200}
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_what_has_more_tokens_than_its_length_says_is_reserved_and_counted_so(ollama: OllamaServer, name: str) -> None:
+    """As models count that spell what they do not know: a digit each, two signs, a byte."""
+    text = DEAR[name]
+    counted = len(text) // 2 if name == "signs" else len(text.encode())
+    ollama.script += [Answer(text="Yes.", prompt_tokens=counted), Answer(text=text, counts=False)]
+    ask(question(prompt=text))
+    ask(question("call-2"))
+
+    assert charged().estimated_prompt >= counted == charged().input
+    assert charged("call-2").output >= counted
+
+
+def test_the_schema_of_an_answer_is_a_part_of_what_is_asked() -> None:
+    schema = {"type": "object", "properties": {f"name{n}": {"type": "string"} for n in range(100)}}
+
+    assert question(schema=schema).estimate.prompt > question().estimate.prompt + 1_000
+
+
 def test_thoughts_are_no_answer(ollama: OllamaServer) -> None:
     ollama.script += [Answer(text="<think>Hm.\nHm.</think>\n\nYes."), Answer(text="No.", thinking="Hm.")]
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from apps.endpoints.sizes import tokens
 from apps.goals import judging, plan, prompts, wording
 from apps.goals.answers import Fault
 from apps.goals.judging import Changed, Done, Evidence, Proof
 from apps.goals.prompts import LEAST_BUDGET, Aim, Prompt
-from apps.goals.quoting import Quoted, clipped, fenced, harmless, mark_for, one_line, shares, tokens
+from apps.goals.quoting import Quoted, clipped, fenced, harmless, mark_for, one_line, shares
 from apps.goals.relevance import Document, Ground
 from tests.apps.goals.hostile import TEXTS
 
