@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
@@ -27,6 +29,8 @@ from apps.tasks.verdict import summary
 TELL = ("dashboard",)
 BY = "checkup"
 MAX_ATTEMPTS = 2
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=10), timedelta(days=1)
+"""Before a head that nobody could judge is looked at again; each time in vain doubles it."""
 KINDS = {
     CheckupStatus.PASSED: Kind.CHECKUP_PASSED,
     CheckupStatus.FAILED: Kind.CHECKUP_FAILED,
@@ -34,13 +38,25 @@ KINDS = {
 }
 
 
-def unexamined(repo: Repo) -> str:
-    """The head of its default branch when nobody has looked at it yet; else empty. Raises GitFailed."""
+def wait(vain: int) -> timedelta:
+    """How long a head rests that could not be judged `vain` times in a row."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(vain - 1, 16)) if vain else timedelta(0)
+
+
+def unexamined(repo: Repo, *, now: datetime | None = None) -> str:
+    """The head of its default branch when it is to be looked at now; else empty. Raises GitFailed.
+
+    Nobody has looked at it yet, or nobody could say, and it has rested for as long as it should.
+    """
     head = mirror.head(repo.mirror, repo.default_branch) if mirror.exists(repo.mirror) else None
     if head is None or Checkup.objects.filter(repo=repo, status=CheckupStatus.PENDING).exists():
         return ""
-    known = Checkup.objects.filter(repo=repo, basis=_basis(repo, head)).exclude(status=CheckupStatus.ERROR)
-    return "" if known.exists() else head
+    known = Checkup.objects.filter(repo=repo, basis=_basis(repo, head))
+    if known.exclude(status=CheckupStatus.ERROR).exists():
+        return ""
+    vain = [ended for ended in known.values_list("ended_at", flat=True) if ended is not None]
+    rests = bool(vain) and (now or timezone.now()) < max(vain) + wait(len(vain))
+    return "" if rests else head
 
 
 def _basis(repo: Repo, head: str) -> str:

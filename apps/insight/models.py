@@ -20,6 +20,12 @@ class CheckupQuerySet(models.QuerySet["Checkup"]):
         last = Repo.objects.order_by().annotate(last=Subquery(said.order_by("-pk").values("pk")[:1])).values("last")
         return self.filter(pk__in=last)
 
+    def unclear(self) -> CheckupQuerySet:
+        """The last of each repository that ended, where nobody could say."""
+        ended = Checkup.objects.filter(repo=OuterRef("pk")).exclude(status="pending").order_by("-pk")
+        last = Repo.objects.order_by().annotate(last=Subquery(ended.values("pk")[:1])).values("last")
+        return self.filter(pk__in=last, status="error")
+
 
 class Checkup(models.Model):
     """One look at the head of a default branch. `faults` is what was found, each with the goal that is to mend it.

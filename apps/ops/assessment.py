@@ -84,13 +84,17 @@ class Down:
 
 @dataclass(frozen=True, kw_only=True)
 class Sick:
-    """A repository with something wrong: what its default branch lacks, and whether goals are there for all of it."""
+    """A repository with something wrong: what its default branch lacks, and whether goals are there for all of it.
+
+    `unclear`: what nobody could say of it, as a sentence.
+    """
 
     repo: int
     slug: str
     faults: tuple[str, ...] = ()
     kept_back: tuple[str, ...] = ()
     goals: tuple[int, ...] = ()
+    unclear: str = ""
     sync_error: str = ""
     paused: bool = False
 
@@ -217,6 +221,8 @@ def _repos(signals: Signals) -> Iterator[Issue]:
     for sick in signals.sick:
         if sick.faults:
             yield _broken(sick)
+        if sick.unclear:
+            yield Issue(Category.REPOS, False, f"repo/{sick.slug}", sick.unclear)
         if sick.sync_error:
             yield Issue(Category.REPOS, False, f"repo/{sick.slug}", f"not in step with upstream: {sick.sync_error}")
 

@@ -172,17 +172,19 @@ def _alerts(_: datetime) -> dict[str, Any]:
 def _repos(_: datetime) -> dict[str, Any]:
     red = Checkup.objects.newest().filter(status=CheckupStatus.FAILED)
     faults = dict(red.values_list("repo", "faults"))
-    rows = Repo.objects.filter(Q(pk__in=faults) | ~Q(sync_error=""))
-    return {"sick": tuple(_sick(row, faults.get(row.pk, [])) for row in rows)}
+    unclear = dict(Checkup.objects.unclear().filter(repo__paused=False).values_list("repo", "note"))
+    rows = Repo.objects.filter(Q(pk__in={*faults, *unclear}) | ~Q(sync_error=""))
+    return {"sick": tuple(_sick(row, faults.get(row.pk, []), unclear.get(row.pk, "")) for row in rows)}
 
 
-def _sick(repo: Repo, faults: list[dict[str, Any]]) -> Sick:
+def _sick(repo: Repo, faults: list[dict[str, Any]], unclear: str) -> Sick:
     return Sick(
         repo=repo.pk,
         slug=repo.slug,
         faults=tuple(fault["name"] for fault in faults[:MOST_AT_ONCE]),
         goals=tuple(fault["goal"] for fault in faults if fault.get("goal")),
         kept_back=tuple(fault["why_not"] for fault in faults if fault.get("why_not") and not fault.get("goal")),
+        unclear=f"{repo.default_branch} of {repo.slug} cannot be examined: {unclear}" if unclear else "",
         sync_error=repo.sync_error,
         paused=repo.paused,
     )

@@ -16,6 +16,7 @@ from apps.goals.models import Goal
 from apps.insight import checkups, fixing, jobs
 from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
+from apps.ops import health
 from apps.repos import actions as repos
 from apps.repos import mirror
 from apps.tasks import actions as tasks
@@ -133,11 +134,58 @@ def test_a_check_that_ran_out_of_time_did_not_pass(checked: Workshop) -> None:
     assert CheckupStatus.FAILED == report(checked, "make test", status="timeout").status
 
 
-def test_what_nobody_could_say_is_looked_at_again(checked: Workshop) -> None:
-    cancel_task(newest())
+def ago(**length: float) -> None:
+    """As if every checkup had ended so much earlier."""
+    for row in Checkup.objects.exclude(ended_at=None):
+        assert row.ended_at is not None
+        Checkup.objects.filter(pk=row.pk).update(ended_at=row.ended_at - timedelta(**length))
+
+
+def test_what_nobody_could_say_is_looked_at_again_later_and_later(checked: Workshop) -> None:
+    waits = []
+    for _ in range(4):
+        report(checked, "make test", status="error")
+        waits.append(0)
+        while not Checkup.objects.filter(status="pending").exists():
+            ago(minutes=10)
+            waits[-1] += 10
+            jobs.look_at_repos()
+
+    assert [10, 20, 40, 80] == waits
+    assert timedelta(days=1) == checkups.wait(9) == checkups.wait(10_000)
+
+
+def test_a_head_that_nobody_can_judge_is_not_examined_again_at_once(checked: Workshop) -> None:
+    report(checked, "make test", status="error")
+    jobs.head_moved(checked.repo.pk)
     jobs.look_at_repos()
 
-    assert [CheckupStatus.PENDING, CheckupStatus.ERROR] == [row.status for row in Checkup.objects.all()]
+    assert [CheckupStatus.ERROR] == [row.status for row in Checkup.objects.all()]
+
+
+def test_another_head_or_other_checks_wait_for_nothing(checked: Workshop) -> None:
+    report(checked, "make test", status="error")
+    head = push(checked)
+    jobs.head_moved(checked.repo.pk)
+    assert (head, CheckupStatus.PENDING) == (newest().commit, newest().status)
+    report(checked, "make test", status="error")
+    repos.change(checked.repo, by="tests", checks=[LINT])
+    drain()
+
+    assert (3, CheckupStatus.PENDING) == (Checkup.objects.count(), newest().status)
+
+
+def test_the_health_report_says_what_nobody_can_judge_until_somebody_can(checked: Workshop) -> None:
+    report(checked, "make test", status="error")
+    (issue,) = health.report().issues
+    assert ("repos", "warning", "") == (issue.category, issue.severity, issue.remedy)
+    assert f"main of sample cannot be examined: {newest().note}" == issue.detail
+    assert newest().note
+    push(checked)
+    jobs.look_at_repos()
+    report(checked)
+
+    assert health.report().healthy
 
 
 def test_a_report_that_comes_twice_ends_it_once(checked: Workshop) -> None:

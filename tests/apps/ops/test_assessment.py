@@ -78,6 +78,10 @@ CASES: dict[str, tuple[Signals, list[tuple[str, str, bool]]]] = {
         Signals(sick=(sick(faults=("make test",), paused=True),)),
         [("repos", "warning", False)],
     ),
+    "a branch that nobody could judge": (
+        Signals(sick=(sick(unclear="main of shop cannot be examined: no agent"),)),
+        [("repos", "warning", False)],
+    ),
     "an upstream that is away": (Signals(sick=(sick(sync_error="gone"),)), [("repos", "warning", False)]),
     "a warning": (Signals(alerts=(OpenAlert(key="a", severity="warning", message="m"),)), []),
     "a critical alert": (
