@@ -26,12 +26,34 @@ def of_checks(failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One fault for each check that did not pass, in the order of the report; the same check twice is one."""
     faults: dict[str, dict[str, Any]] = {}
     for check in failed:
-        kind, target = str(check.get("type", "")), str(check.get("target", ""))
-        key = f"{kind}-{hashlib.sha256(f'{kind} {target}'.encode()).hexdigest()[:12]}"
+        key, kind, target = key_of(check), check.get("type", ""), check.get("target", "")
         tail = str(check.get("output", ""))[-LONGEST_TAIL:]
         fault = {"key": key, "kind": "check", "name": f"{kind} {target}".strip()[:200], "output": tail}
         faults.setdefault(key, fault)
     return list(faults.values())
+
+
+def key_of(check: Mapping[str, Any]) -> str:
+    """The key of the fault that it is when this check does not pass."""
+    kind, target = str(check.get("type", "")), str(check.get("target", ""))
+    return f"{kind}-{hashlib.sha256(f'{kind} {target}'.encode()).hexdigest()[:12]}"
+
+
+def demands(
+    fault: Mapping[str, Any], *, checks: Sequence[Mapping[str, Any]], ran: Iterable[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Which of a repository's `checks` must pass after every part of the mending, and which when all of it is done.
+
+    What passed must go on to pass: `ran` are the checks as they were found at the broken head. What another fault is
+    about is for another goal; asked of both, each would need the other to be done first.
+    """
+    if fault["kind"] == "markers":  # no check was run, and none can be expected to pass between two conflicts
+        return [], list(checks)
+    passed = {key_of(check) for check in ran if check.get("status") == "pass"}
+    return (
+        [check for check in checks if key_of(check) in passed],
+        [check for check in checks if key_of(check) == fault["key"]],
+    )
 
 
 def title(fault: Mapping[str, Any], branch: str) -> str:

@@ -83,12 +83,14 @@ def _wanted(checkup: Checkup, fault: Mapping[str, Any]) -> Wanted:
     told = faults.diagnosis(
         fault, branch=repo.default_branch, commit=checkup.commit, green=green, commits=list(_since(checkup, green))
     )
+    checks, final = faults.demands(fault, checks=repo.checks, ran=checkup.report.get("checks", ()))
     return Wanted(
         title=faults.title(fault, repo.default_branch),
         repo=repo,
         description=told,
         success_criteria=[faults.criterion(fault)],
-        checks=repo.checks,
+        checks=checks,
+        final_checks=final,
         file_hints=[
             {"path": file["path"], "reason": f"A conflict begins at line {file['line']}."}
             for file in fault.get("files", ())

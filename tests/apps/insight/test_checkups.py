@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.events.models import Event
 from apps.forge import merging
 from apps.goals import gate
+from apps.goals.actions import Wanted
 from apps.goals.models import Goal
 from apps.insight import checkups, fixing, jobs
 from apps.insight.lifecycle import CheckupStatus
@@ -85,7 +86,7 @@ def test_the_goal_says_what_is_known_and_is_for_the_real_repository(checked: Wor
     jobs.look_at_repos()
     goal = Goal.objects.get()
 
-    assert (checked.repo, "healing", [CHECK, LINT]) == (goal.repo, goal.source, goal.checks)
+    assert (checked.repo, "healing") == (goal.repo, goal.source)
     assert f"broken-main:sample:{red.faults[0]['key']}" == goal.fingerprint
     for known in ("    make test: no", f"since it was last well, at {green.commit[:12]}", f"    {red.commit[:12]} "):
         assert known in goal.description
@@ -111,6 +112,40 @@ def test_a_head_that_is_green_again_is_well(checked: Workshop) -> None:
 
     assert [] == fixing.broken()
     assert 0 == jobs.look_at_repos()
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
+    """What is handed in for faults."""
+    found: list[Wanted] = []
+    real = fixing.submit_own
+
+    def submit(one: Wanted, **more: Any) -> Goal:
+        found.append(one)
+        return real(one, **more)
+
+    monkeypatch.setattr(fixing, "submit_own", submit)
+    return found
+
+
+def test_a_fix_demands_its_own_check_at_the_end_and_after_each_slice_what_passed(
+    checked: Workshop, wanted: list[Wanted]
+) -> None:
+    types = {**CHECK, "target": "make types"}
+    repos.change(checked.repo, by="tests", checks=[CHECK, LINT, types])
+    report(checked)
+    report(checked, "make test", "make lint")
+    assert 2 == jobs.look_at_repos()
+
+    assert [([types], [CHECK]), ([types], [LINT])] == [(one.checks, one.final_checks) for one in wanted]
+
+
+def test_marks_of_a_merge_demand_every_check_but_only_at_the_end(checked: Workshop, wanted: list[Wanted]) -> None:
+    report(checked)
+    push(checked, {"a.py": WHOLE, "b.py": WHOLE})
+    jobs.look_at_repos()
+
+    assert [([], [CHECK, LINT])] == [(one.checks, one.final_checks) for one in wanted]
 
 
 def test_marks_of_a_merge_are_one_goal_and_no_agent_is_asked(checked: Workshop) -> None:
