@@ -135,7 +135,7 @@ def _carry_on(brain: Brain, seen: Situation, at: datetime) -> None:
     if seen.paused:
         own.withdraw()  # whoever paused it may have been killed before that, or a slice came in between
         return
-    if brain.state is State.EXECUTING and seen.pending:
+    if brain.state is State.EXECUTING and seen.waiting:
         _begin(at)
     if brain.state in CYCLES and not brain.outcome:
         _ask_again(brain, at)
@@ -145,12 +145,17 @@ def _carry_on(brain: Brain, seen: Situation, at: datetime) -> None:
 
 @transaction.atomic
 def _begin(at: datetime) -> None:
-    """Begin goals up to as many as may go on at once; one process at a time, or two would begin twice as many."""
+    """Begin goals up to as many as may go on at once, those of the hub's own beside what people want.
+
+    One process at a time, or two would begin twice as many.
+    """
     here = Brain.objects.select_for_update().filter(pk=ONE, status=State.EXECUTING).first()
     if here is None or gate.is_closed():
         return
+    theirs = backlog.startable(room=settings.GOALS_AT_ONCE - backlog.active())
+    ours = backlog.startable(room=backlog.OWN_AT_ONCE - backlog.active(own=True), own=True)
     begun = 0
-    for goal in backlog.startable(room=settings.GOALS_AT_ONCE - backlog.active()):
+    for goal in (*theirs, *ours):
         try:
             goals.begin(goal)
             begun += 1

@@ -29,6 +29,7 @@ class Situation:
     """Everything that `decide` looks at. Times are in seconds.
 
     `watched` is how long the hub has been in its state without having been paused, `quiet` how long no goal has moved.
+    `pending` and `active` are goals of people; those of the hub's own are counted apart.
     """
 
     state: State
@@ -39,6 +40,9 @@ class Situation:
     pending: int = 0
     active: int = 0
     at_once: int = 3
+    own_pending: int = 0
+    own_active: int = 0
+    own_at_once: int = 1
     working: bool = False
     room: frozenset[State] = frozenset(State)
     critical: int = 0
@@ -50,16 +54,28 @@ class Situation:
     @property
     def is_stuck(self) -> bool:
         """Whether goals are under way of which none has moved for very long, and no agent works on any."""
-        return self.active > 0 and not self.working and self.quiet >= LONGEST
+        return self.under_way > 0 and not self.working and self.quiet >= LONGEST
+
+    @property
+    def waiting(self) -> int:
+        """Goals of anybody that could begin, were there a place for them."""
+        return self.pending + self.own_pending
+
+    @property
+    def under_way(self) -> int:
+        """Goals of anybody that have begun."""
+        return self.active + self.own_active
 
     @property
     def can_begin(self) -> bool:
-        return self.pending > 0 and self.active < self.at_once
+        """Whether there is a place for a goal that waits; those of people and of the hub have places of their own."""
+        theirs = self.pending > 0 and self.active < self.at_once
+        return theirs or (self.own_pending > 0 and self.own_active < self.own_at_once)
 
     @property
     def has_work(self) -> bool:
         """Whether goals can begin or go on."""
-        return self.can_begin or (self.active > 0 and not self.is_stuck)
+        return self.can_begin or (self.under_way > 0 and not self.is_stuck)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +144,7 @@ def _resting(now: Situation) -> Decision:
         if State.EXECUTING in now.room:
             return _go(State.EXECUTING, _work(now))
         return _stay("Goals wait for the budget.", wants=State.EXECUTING, holds=(_no_room(State.EXECUTING),))
-    if now.active:
+    if now.under_way:
         hold = f"No goal under way has moved for {_long(LONGEST)}; a person has to look."
         return _stay("The goals under way are stuck.", wants=State.EXECUTING, holds=(hold,))
     holds = [
@@ -144,7 +160,7 @@ def _resting(now: Situation) -> Decision:
 def _executing(now: Situation) -> Decision:
     if State.EXECUTING not in now.room:
         return _go(State.RESTING, _no_room(State.EXECUTING))
-    if now.pending or now.active:
+    if now.waiting or now.under_way:
         return _stay(_work(now), wants=State.RESTING, holds=("Goals are not done yet.",))
     if now.seconds < DWELL:
         hold = f"It has only just begun; it stays for {_long(DWELL)}."
@@ -197,8 +213,8 @@ def _ended(now: Situation) -> str:
 
 def _work(now: Situation) -> str:
     parts = [
-        *([f"{_many(now.pending, 'goal')} can begin"] if now.pending else []),
-        *([f"{_many(now.active, 'goal')} under way"] if now.active else []),
+        *([f"{_many(now.waiting, 'goal')} can begin"] if now.waiting else []),
+        *([f"{_many(now.under_way, 'goal')} under way"] if now.under_way else []),
     ]
     return f"{', '.join(parts)}."
 

@@ -25,6 +25,8 @@ SITUATIONS = st.builds(
     pending=st.integers(0, 5),
     active=st.integers(0, 5),
     at_once=st.integers(1, 3),
+    own_pending=st.integers(0, 3),
+    own_active=st.integers(0, 2),
     working=st.booleans(),
     room=st.frozensets(st.sampled_from(S)),
     critical=st.integers(0, 2),
@@ -101,10 +103,27 @@ RULES = [
         S.EXECUTING,
         "1 goal can begin, 1 goal under way.",
     ),
+    (Situation(state=S.RESTING, own_pending=1), S.EXECUTING, "1 goal can begin."),
+    (
+        Situation(state=S.RESTING, active=3, own_pending=1, quiet=LONGEST),
+        S.EXECUTING,
+        "1 goal can begin, 3 goals under way.",
+    ),
+    (Situation(state=S.RESTING, own_active=1, own_pending=2, quiet=LONGEST), None, "The goals under way are stuck."),
+    (
+        Situation(state=S.RESTING, own_active=1, pending=1, quiet=LONGEST),
+        S.EXECUTING,
+        "1 goal can begin, 1 goal under way.",
+    ),
     (Situation(state=S.RESTING, seconds=LONGEST, look_wait=60), None, "Nobody wants anything of the hub."),
     # executing
     (Situation(state=S.EXECUTING, active=1), None, "1 goal under way."),
     (Situation(state=S.EXECUTING, pending=1, active=3), None, "1 goal can begin, 3 goals under way."),
+    (
+        Situation(state=S.EXECUTING, own_active=1, own_pending=1, seconds=60),
+        None,
+        "1 goal can begin, 1 goal under way.",
+    ),
     (Situation(state=S.EXECUTING, seconds=60), S.RESTING, "No goal is left to begin or to go on with."),
     (Situation(state=S.EXECUTING, seconds=1), None, "No goal is left."),
     (

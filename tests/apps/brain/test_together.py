@@ -129,7 +129,7 @@ def test_a_thought_costs_the_same_number_of_queries_however_long_the_history(hub
     before = queries_of(hub)
     history(2_000)
 
-    assert before == queries_of(hub) <= 9
+    assert before == queries_of(hub) <= 11
 
 
 def plan(rows: QuerySet[Any]) -> str:

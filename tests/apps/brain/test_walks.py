@@ -210,6 +210,29 @@ def test_only_so_many_goals_are_begun_at_once_by_priority(hub: Hub, settings) ->
     assert ["decomposing", "decomposing", "cancelled"] == [cast.fresh(one).status for one in made]
 
 
+def own_goal(title: str) -> Goal:
+    """A goal that the hub made for itself."""
+    made = goal(title)
+    Goal.objects.filter(pk=made.pk).update(source=Source.HEALING, lane=1)
+    return made
+
+
+def test_what_the_hub_wants_of_itself_takes_no_place_of_people_and_goes_on_beside_them(hub: Hub) -> None:
+    ours = [own_goal(f"fix {number}") for number in range(3)]
+    theirs = [goal(f"goal {number}") for number in range(4)]
+    hub.think()
+    hub.think()
+
+    assert ["decomposing", "submitted", "submitted"] == [cast.fresh(one).status for one in ours]
+    assert [*["decomposing"] * 3, "submitted"] == [cast.fresh(one).status for one in theirs]
+
+    goals.cancel(ours[0], by="ada")
+    hub.think()
+
+    assert ["decomposing", "submitted"] == [cast.fresh(one).status for one in ours[1:]]
+    assert "submitted" == cast.fresh(theirs[3]).status
+
+
 def test_a_used_up_budget_lets_goals_wait_until_the_hour_is_over(hub: Hub) -> None:
     spend(hub, S.EXECUTING, 20)
     made = goal()

@@ -59,7 +59,7 @@ def test_the_page_has_no_inline_style_and_costs_the_same_after_many_moves(page, 
         planning.goal("Read dates")
         actions.think()
 
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(48):
         html = html_of(page)
     assert " style=" not in html
 
