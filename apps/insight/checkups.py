@@ -15,7 +15,7 @@ from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.events.refused import Stale
 from apps.forge.verification import shortcoming
-from apps.insight import faults, markers
+from apps.insight import faults, fixing, markers
 from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
@@ -152,5 +152,6 @@ def _conclude(checkup: Checkup, status: CheckupStatus, **found: Any) -> Checkup 
 
 
 def _end(checkup: Checkup, status: CheckupStatus, **found: Any) -> None:
+    fixing.link(checkup.repo, found.get("faults", ()))
     facts = {"repo": checkup.repo.slug, "commit": checkup.commit, "note": found.get("note", "")}
     transition(checkup, status, KINDS[status], set={"ended_at": Now(), **found}, tell=TELL, **facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from apps.insight import faults
 from apps.insight.lifecycle import CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
+from apps.repos.models import Repo
 from apps.repos.trusted import GitFailed
 from apps.tasks.models import Lane
 
@@ -46,13 +47,21 @@ def unmended(checkup: Checkup) -> list[Mapping[str, Any]]:
     return [fault for fault in checkup.faults[:MOST_AT_ONCE] if not fault.get("goal")]
 
 
+def link(repo: Repo, found: Iterable[dict[str, Any]]) -> None:
+    """Note with each fault of a head the goal that is there for it already, from an earlier head."""
+    about = {fingerprint(repo, fault): fault for fault in found}
+    still_open = Goal.objects.own().undecided().filter(fingerprint__in=about).order_by("-pk")
+    for key, goal in still_open.values_list("fingerprint", "pk"):
+        about[key]["goal"] = goal
+
+
 def mend(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
     """Hand in a goal for a fault that has none; one that exists for the same fault is taken for it."""
     return _remember(checkup, fault, _hand_in(checkup, fault))
 
 
 def _hand_in(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
-    about = fingerprint(checkup, fault)
+    about = fingerprint(checkup.repo, fault)
     try:
         made = submit_own(_wanted(checkup, fault), fingerprint=about)
     except Refused as refused:
@@ -61,9 +70,9 @@ def _hand_in(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
     return Mended(fault["name"], made.pk, new=True)
 
 
-def fingerprint(checkup: Checkup, fault: Mapping[str, Any]) -> str:
+def fingerprint(repo: Repo, fault: Mapping[str, Any]) -> str:
     """What the goal is about; the same at every commit."""
-    return f"broken-main:{checkup.repo.slug}:{fault['key']}"[:200]
+    return f"broken-main:{repo.slug}:{fault['key']}"[:200]
 
 
 def _remember(checkup: Checkup, fault: Mapping[str, Any], done: Mended) -> Mended:

@@ -29,6 +29,8 @@ WAITS = tuple(timedelta(seconds=seconds) for seconds in (0, 15, 45, 135, 300))
 """Before the first, second, … look at an endpoint that does not answer; the last one counts for all that follow."""
 HOUR = timedelta(hours=1)
 AGAIN = {RESTART: timedelta(minutes=15), BYPASS: timedelta(minutes=5), MEND: HOUR, FORGET: HOUR}
+IN_VAIN = (Healing.NOTHING, Healing.FAILED)
+"""A goal that was handed in is no reason to wait: the same fault without it is a new one, at another head."""
 MOST = 10
 """Endpoints of one round; a look takes seconds."""
 PRUNES = ("apps.ops.jobs.prune", "apps.tasks.jobs.prune", "apps.agents.jobs.prune", "apps.insight.jobs.prune")
@@ -91,8 +93,8 @@ def repos(_: Signals, now: datetime) -> Iterator[Step]:
     """One goal for each fault of a default branch that none is there for."""
     for checkup in fixing.broken():
         for fault in fixing.unmended(checkup):
-            about = fixing.fingerprint(checkup, fault)
-            if not tried(now, AGAIN[MEND], subject=about, action=MEND):
+            about = fixing.fingerprint(checkup.repo, fault)
+            if not tried(now, AGAIN[MEND], subject=about, action=MEND, outcome__in=IN_VAIN):
                 before = {"repo": checkup.repo.slug, "commit": checkup.commit, "fault": fault["name"]}
                 yield Step(
                     category=Category.REPOS,

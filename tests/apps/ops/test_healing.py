@@ -261,6 +261,37 @@ def test_a_broken_branch_gets_one_goal_and_an_alert_until_it_is_green(workshop: 
     assert not Alert.objects.open().exists()
 
 
+def test_the_same_fault_at_the_next_head_has_its_goal_at_once(workshop: Workshop) -> None:
+    repos.change(workshop.repo, by="tests", checks=[CHECK])
+    drain()
+    report(workshop, "make test")
+    assert [("hand in a goal", "done")] == done()
+    push(workshop)
+    insight.look_at_repos()
+    report(workshop, "make test")
+    (issue,) = health.report().issues
+
+    assert (0, []) == (health.critical(), done())
+    assert f"goal {Goal.objects.get().pk} is to mend it" in issue.detail
+
+
+def test_a_fault_that_comes_back_after_its_goal_landed_gets_another_at_once(workshop: Workshop) -> None:
+    repos.change(workshop.repo, by="tests", checks=[CHECK])
+    drain()
+    report(workshop, "make test")
+    assert [("hand in a goal", "done")] == done()
+    ended = {"status": "complete", "finished_at": timezone.now(), "landed_at": timezone.now()}
+    Goal.objects.update(pull=workshop.verified({"README": "mended\n"}), **ended)
+    for failing in ((), ("make test",)):
+        push(workshop)
+        insight.look_at_repos()
+        report(workshop, *failing)
+    assert 1 == health.critical()
+
+    assert [("hand in a goal", "done")] == done()
+    assert 2 == Goal.objects.count()
+
+
 def test_a_paused_hub_makes_itself_no_goals(workshop: Workshop) -> None:
     repos.change(workshop.repo, by="tests", checks=[CHECK])
     drain()
