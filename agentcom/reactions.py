@@ -32,6 +32,7 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
         Reaction("apps.forge.jobs.take_failure", needs="forge"),
         Reaction("apps.goals.jobs.task_changed", needs="goal"),
         Reaction("apps.insight.jobs.take_failure", needs="checkup"),
+        Reaction("apps.brain.jobs.think"),
     ),
     Kind.TASK_CANCELLED: (
         Reaction("apps.forge.jobs.take_failure", needs="forge"),
@@ -74,7 +75,11 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.BUDGET_SET: (Reaction("apps.brain.jobs.think"), Reaction("apps.goals.jobs.means_changed")),
     Kind.PRICE_SET: (Reaction("apps.goals.jobs.means_changed"),),
     Kind.SPENDING_LIFTED: (Reaction("apps.goals.jobs.means_changed"),),
-    Kind.BRAIN_RESUMED: (Reaction("apps.brain.jobs.think"), Reaction("apps.goals.jobs.means_changed")),
+    Kind.BRAIN_RESUMED: (
+        Reaction("apps.brain.jobs.think"),
+        Reaction("apps.goals.jobs.means_changed"),
+        Reaction("apps.insight.jobs.look_at_heads"),
+    ),
     Kind.ENDPOINT_ADDED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_CHANGED: (Reaction("apps.endpoints.jobs.look"),),
     Kind.ENDPOINT_RESTARTED: (Reaction("apps.endpoints.jobs.look", needs="ok"),),
@@ -97,7 +102,7 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
         Reaction("apps.insight.jobs.head_moved"),
         Reaction("apps.brain.jobs.stirred"),
     ),
-    Kind.REPO_CHANGED: (Reaction("apps.insight.jobs.head_moved", needs="checks"),),
+    Kind.REPO_CHANGED: (Reaction("apps.insight.jobs.head_moved"), Reaction("apps.brain.jobs.think")),
     Kind.CHECKUP_PASSED: (Reaction("apps.ops.jobs.checkup_ended"),),
     Kind.CHECKUP_FAILED: (Reaction("apps.ops.jobs.checkup_ended"), Reaction("apps.brain.jobs.think")),
 }

@@ -19,6 +19,7 @@ SCHEDULES = (
     Every("apps.endpoints.jobs.look_at_all", minutes=1),
     Every("apps.tasks.jobs.give_back", minutes=1),
     Every("apps.repos.jobs.sync_all", minutes=5),
+    Every("apps.insight.jobs.look_at_heads", minutes=5),
     Every("apps.ledger.jobs.reap", minutes=5),
     Every("apps.ledger.jobs.watch_pace", minutes=1),
     Every("apps.goals.jobs.sweep", minutes=1),

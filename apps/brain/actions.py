@@ -21,6 +21,7 @@ from apps.events.log import record, transition
 from apps.events.refused import Refused, Stale
 from apps.goals import actions as goals
 from apps.goals import backlog, gate, own
+from apps.insight import checkups
 
 logger = structlog.get_logger(__name__)
 ONE = 1
@@ -133,7 +134,7 @@ def _ask(brain: Brain) -> None:
 def _carry_on(brain: Brain, seen: Situation, at: datetime) -> None:
     """What is to be done in the state that the hub is in."""
     if seen.paused:
-        own.withdraw()  # whoever paused it may have been killed before that, or a slice came in between
+        _withdraw()  # whoever paused it may have been killed before that, or a slice came in between
         return
     if brain.state is State.EXECUTING and seen.waiting:
         _begin(at)
@@ -222,8 +223,14 @@ def pause(*, by: str, reason: str = "") -> bool:
         if closed:
             record(Kind.BRAIN_PAUSED, brain, tell=TELL, actor=by, reason=reason[:LONGEST_REASON])
     # Only now does everybody see the gate shut: what was handed in just before is among what is taken out.
-    own.withdraw()
+    _withdraw()
     return closed
+
+
+def _withdraw() -> None:
+    """Take what the hub wants of itself, and no agent has begun, out of the queue."""
+    own.withdraw()
+    checkups.withdraw()
 
 
 def resume(*, by: str, now: datetime | None = None) -> bool:

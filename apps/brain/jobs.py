@@ -8,8 +8,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.brain import actions, cycles
+from apps.brain.decide import Outcome
 from apps.brain.lifecycle import State
 from apps.brain.models import Stay
+from apps.goals import gate
 
 MOST_STAYS = 10_000
 
@@ -54,9 +56,9 @@ def heal(cycle: int) -> None:
 
 
 def _run(state: State, cycle: int) -> None:
-    """Nobody waits for a cycle that the hub has left; it is not begun again."""
+    """Nobody waits for a cycle that the hub has left; and one from before a pause ends without work."""
     if actions.is_wanted(state, cycle):
-        actions.cycle_ended(cycle, cycles.run(state))
+        actions.cycle_ended(cycle, Outcome.NOTHING if gate.is_closed() else cycles.run(state))
 
 
 def prune() -> None:

@@ -101,7 +101,7 @@ def withdraw() -> int:
 @transaction.atomic
 def _withdraw(pk: int) -> int:
     one = Slice.objects.select_for_update().get(pk=pk)
-    if (task := _unbegun(one.task_id)) is None:
+    if (task := unbegun(one.task_id)) is None:
         return 0
     Slice.objects.filter(pk=pk).update(task=None)
     tasks.cancel(task, by=BY, reason=PAUSED)
@@ -111,7 +111,7 @@ def _withdraw(pk: int) -> int:
 @transaction.atomic
 def _withdraw_checks(pk: int) -> int:
     merge = Merge.objects.select_for_update(of=("self",)).select_related("goal").get(pk=pk)
-    if (task := _unbegun(merge.task_id)) is None:
+    if (task := unbegun(merge.task_id)) is None:
         return 0
     try:
         merging.set_aside(merge, PAUSED)
@@ -121,7 +121,7 @@ def _withdraw_checks(pk: int) -> int:
     return 1
 
 
-def _unbegun(pk: int | None) -> Task | None:
+def unbegun(pk: int | None) -> Task | None:
     """The task, locked so that no agent is given it in this moment; None when one has it: what runs goes on."""
     task = Task.objects.select_for_update().filter(pk=pk or 0).first()
     return task if task is not None and task.status in UNBEGUN else None

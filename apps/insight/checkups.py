@@ -15,12 +15,14 @@ from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.events.refused import Stale
 from apps.forge.verification import shortcoming
+from apps.goals import own
 from apps.insight import faults, fixing, markers
-from apps.insight.lifecycle import CheckupStatus
+from apps.insight.lifecycle import PAUSED, CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
 from apps.repos.checks import seconds_for
 from apps.repos.models import Repo
+from apps.tasks import actions as tasks
 from apps.tasks.actions import OURS, Submission, submit
 from apps.tasks.lifecycle import Outcome
 from apps.tasks.models import Attempt, Lane, Task, Work
@@ -54,7 +56,8 @@ def unexamined(repo: Repo, *, now: datetime | None = None) -> str:
     known = Checkup.objects.filter(repo=repo, basis=_basis(repo, head))
     if known.exclude(status=CheckupStatus.ERROR).exists():
         return ""
-    vain = [ended for ended in known.values_list("ended_at", flat=True) if ended is not None]
+    ends = known.exclude(note=PAUSED).values_list("ended_at", flat=True)
+    vain = [ended for ended in ends if ended is not None]
     rests = bool(vain) and (now or timezone.now()) < max(vain) + wait(len(vain))
     return "" if rests else head
 
@@ -136,6 +139,22 @@ def give_up(task: Task) -> Checkup | None:
         return None
     note = f"No agent could run the checks: {task.last_error or task.status}"
     return _conclude(checkup, CheckupStatus.ERROR, note=note[:500])
+
+
+def withdraw() -> int:
+    """Take back what no agent has begun, since the hub is paused; how many. Their heads have their turn later."""
+    waiting = Checkup.objects.filter(status=CheckupStatus.PENDING, task__status__in=own.UNBEGUN)
+    return sum(map(_withdraw, waiting.values_list("pk", flat=True)))
+
+
+@transaction.atomic
+def _withdraw(pk: int) -> int:
+    checkup = Checkup.objects.select_related("repo").get(pk=pk)
+    task = own.unbegun(checkup.task_id)
+    if task is None or _conclude(checkup, CheckupStatus.ERROR, note=PAUSED) is None:
+        return 0
+    tasks.cancel(task, by=BY, reason=PAUSED)
+    return 1
 
 
 def _pending(task: Task) -> Checkup | None:

@@ -14,7 +14,7 @@ from apps.goals.actions import Wanted
 from apps.goals.models import Goal, Source
 from apps.goals.own import submit_own
 from apps.insight import faults
-from apps.insight.lifecycle import CheckupStatus
+from apps.insight.lifecycle import PAUSED, CheckupStatus
 from apps.insight.models import Checkup
 from apps.repos import mirror
 from apps.repos.models import Repo
@@ -57,7 +57,8 @@ def link(repo: Repo, found: Iterable[dict[str, Any]]) -> None:
 
 def mend(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
     """Hand in a goal for a fault that has none; one that exists for the same fault is taken for it."""
-    return _remember(checkup, fault, _hand_in(checkup, fault))
+    done = _hand_in(checkup, fault)
+    return done if done.why_not == PAUSED else _remember(checkup, fault, done)
 
 
 def _hand_in(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
@@ -65,6 +66,8 @@ def _hand_in(checkup: Checkup, fault: Mapping[str, Any]) -> Mended:
     try:
         made = submit_own(_wanted(checkup, fault), fingerprint=about)
     except Refused as refused:
+        if refused.code == "paused":  # no answer: it is asked again when the hub goes on
+            return Mended(fault["name"], why_not=PAUSED)
         open_one = Goal.objects.own().undecided().filter(fingerprint=about).values_list("pk", flat=True).first()
         return Mended(fault["name"], open_one, why_not="" if open_one else refused.message)
     return Mended(fault["name"], made.pk, new=True)

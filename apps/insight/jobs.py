@@ -24,12 +24,16 @@ def look_at_repos() -> int:
 
     Of what has to be asked of an agent first, the faults become goals at the next look. Nothing while the gate is shut.
     """
-    if gate.is_closed():
-        return 0
-    for repo in Repo.objects.filter(paused=False):
-        _begin(repo)
+    look_at_heads()
     faults = [(checkup, fault) for checkup in fixing.broken() for fault in fixing.unmended(checkup)]
-    return sum(fixing.mend(checkup, fault).new for checkup, fault in faults)
+    return sum(fixing.mend(checkup, fault).new for checkup, fault in faults if not gate.is_closed())
+
+
+def look_at_heads(_subject: int | None = None) -> None:
+    """Look at every head whose turn it is: those that nobody could look at when they came, and those that rested."""
+    for repo in Repo.objects.filter(paused=False):
+        if not gate.is_closed():
+            _begin(repo)
 
 
 def head_moved(repo: int) -> None:
@@ -52,8 +56,10 @@ def take_result(task: int) -> None:
 
 
 def take_failure(task: int) -> None:
-    """The checks of a checkup could not be run."""
-    checkups.give_up(Task.objects.get(pk=task))
+    """The checks of a checkup could not be run; when the branch has moved on since, it is looked at again."""
+    ended = checkups.give_up(Task.objects.get(pk=task))
+    if ended is not None:
+        head_moved(ended.repo_id)
 
 
 def prune() -> None:

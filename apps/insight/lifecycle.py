@@ -15,6 +15,8 @@ class CheckupStatus(StrEnum):
 
 
 C = CheckupStatus
+PAUSED = "The hub is paused."
+"""What is noted of a checkup that a pause took back; it says nothing of the head."""
 
 CHECKUP = Lifecycle(
     CheckupStatus,

@@ -21,8 +21,9 @@ class CheckupQuerySet(models.QuerySet["Checkup"]):
         return self.filter(pk__in=last)
 
     def unclear(self) -> CheckupQuerySet:
-        """The last of each repository that ended, where nobody could say."""
-        ended = Checkup.objects.filter(repo=OuterRef("pk")).exclude(status="pending").order_by("-pk")
+        """The last of each repository that ended by itself, where nobody could say."""
+        said = Checkup.objects.filter(repo=OuterRef("pk")).exclude(status="pending")
+        ended = said.exclude(status="error", note=lifecycle.PAUSED).order_by("-pk")
         last = Repo.objects.order_by().annotate(last=Subquery(ended.values("pk")[:1])).values("last")
         return self.filter(pk__in=last, status="error")
 

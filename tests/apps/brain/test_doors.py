@@ -25,6 +25,7 @@ from apps.goals import gate
 from apps.ledger.budgets import set_budget
 from apps.ledger.limits import Limits, Scope
 from apps.ledger.models import Account, Budget
+from apps.repos import actions as repos
 from tests import cast, rest
 from tests.apps.brain.conftest import Hub, goal
 
@@ -176,6 +177,7 @@ WAKES = {
     Kind.GOAL_SUBMITTED, Kind.GOAL_CHANGED, Kind.GOAL_RESUMED, Kind.GOAL_COMPLETED, Kind.GOAL_FAILED,
     Kind.GOAL_CANCELLED, Kind.GOAL_REVIEW_WANTED, Kind.GOAL_LANDED, Kind.GOAL_REJECTED, Kind.REPO_SYNCED,
     Kind.PULL_MERGED, Kind.CHECKUP_FAILED, Kind.ENDPOINT_DOWN, Kind.ENDPOINT_UP, Kind.BUDGET_SET, Kind.BRAIN_RESUMED,
+    Kind.REPO_CHANGED, Kind.TASK_BURIED,
 }  # fmt: skip
 
 
@@ -201,6 +203,18 @@ def test_a_goal_that_is_handed_in_is_begun_by_what_its_event_queued() -> None:
     goals.cancel(made, by="ann")
     actions.think(now=timezone.now() + timedelta(minutes=1))
     assert State.RESTING is actions.current().state
+
+
+def test_goals_of_a_repository_that_is_paused_no_more_are_begun_by_what_its_event_queued() -> None:
+    made = goal()
+    repos.pause(made.repo, by="ann")
+    work_off()
+    assert "submitted" == cast.fresh(made).status
+
+    repos.resume(made.repo, by="ann")
+    work_off()
+
+    assert "decomposing" == cast.fresh(made).status
 
 
 def test_a_resumed_hub_thinks_by_what_its_event_queued() -> None:

@@ -332,6 +332,20 @@ def test_work_of_the_hub_that_runs_when_it_is_paused_ends_and_nothing_follows(hu
     assert "Improving found nothing. The hub is paused." == hub.brain.reason
 
 
+@pytest.mark.parametrize("state", [S.IMPROVING, S.HEALING])
+def test_work_that_was_queued_before_a_pause_is_not_done_in_it(hub: Hub, state: State) -> None:
+    done: list[State] = []
+    hub.work[state] = lambda: done.append(state) or 0
+    hub.critical = state is S.HEALING
+    hub.later(minutes=1)
+    assert hub.is_in(state)
+    actions.pause(by="ada")
+    hub.do()
+
+    assert [] == done
+    assert [S.RESTING, state, S.RESTING] == hub.path
+
+
 def test_goals_in_progress_go_on_executing_through_a_pause_and_no_watchdog_counts_it(hub: Hub) -> None:
     busy(hub)
     actions.pause(by="ada")

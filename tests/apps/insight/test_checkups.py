@@ -9,6 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from agentcom.schedules import SCHEDULES
+from apps.brain import actions as brain
 from apps.events.models import Event
 from apps.forge import merging
 from apps.goals import gate
@@ -20,6 +22,7 @@ from apps.insight.models import Checkup
 from apps.ops import health
 from apps.repos import actions as repos
 from apps.repos import mirror
+from apps.repos.models import Repo
 from apps.tasks import actions as tasks
 from apps.tasks.models import Task, Work
 from tests import cast, rest
@@ -210,6 +213,54 @@ def test_another_head_or_other_checks_wait_for_nothing(checked: Workshop) -> Non
     assert (3, CheckupStatus.PENDING) == (Checkup.objects.count(), newest().status)
 
 
+def test_a_pause_takes_back_what_no_agent_has_begun_and_it_is_looked_at_when_the_hub_goes_on(checked: Workshop) -> None:
+    brain.pause(by="ada")
+    drain()
+    taken = newest()
+    assert (CheckupStatus.ERROR, "The hub is paused.") == (taken.status, taken.note)
+    assert taken.task is not None
+    assert ("cancelled", 1) == (cast.status_of(taken.task), Checkup.objects.count())
+    assert health.report().healthy
+
+    brain.resume(by="ada")
+    jobs.look_at_repos()
+
+    assert (checked.main(), CheckupStatus.PENDING) == (newest().commit, newest().status)
+
+
+def test_a_pause_leaves_checks_that_an_agent_runs(checked: Workshop) -> None:
+    task = newest().task
+    assert task is not None
+    attempt = cast.working(task)
+    brain.pause(by="ada")
+
+    assert (CheckupStatus.PENDING, "open") == (newest().status, cast.outcome_of(attempt))
+
+
+def test_a_pause_in_the_middle_of_a_look_ends_it(checked: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    report(checked, "make test")
+    looked: list[str] = []
+
+    def look(repo: Repo) -> None:
+        looked.append(repo.slug)
+        gate.close(by="ada")
+
+    monkeypatch.setattr(checkups, "begin", look)
+    cast.repo()
+
+    assert (0, 1) == (jobs.look_at_repos(), len(looked))
+    assert not Goal.objects.exists()
+
+
+def test_a_fault_that_comes_while_the_hub_is_paused_has_its_goal_when_it_goes_on(checked: Workshop) -> None:
+    red = report(checked, "make test")
+    gate.close(by="ada")
+    fixing.mend(red, red.faults[0])
+    gate.open_(by="ada")
+
+    assert 1 == jobs.look_at_repos()
+
+
 def test_the_health_report_says_what_nobody_can_judge_until_somebody_can(checked: Workshop) -> None:
     report(checked, "make test", status="error")
     (issue,) = health.report().issues
@@ -258,6 +309,51 @@ def test_a_head_that_moves_while_another_is_looked_at_has_its_turn_after_it(chec
     report(checked)
 
     assert (head, CheckupStatus.PENDING) == (newest().commit, newest().status)
+
+
+def test_a_head_that_moves_while_nobody_can_look_at_another_has_its_turn_after_it(checked: Workshop) -> None:
+    head = push(checked)
+    cancel_task(newest())
+
+    assert (head, CheckupStatus.PENDING) == (newest().commit, newest().status)
+
+
+def test_a_repository_that_is_paused_no_more_is_looked_at(checked: Workshop) -> None:
+    report(checked)
+    repos.pause(checked.repo, by="ada")
+    head = push(checked)
+    drain()
+    assert 1 == Checkup.objects.count()
+    repos.resume(checked.repo, by="ada")
+    drain()
+
+    assert (head, CheckupStatus.PENDING) == (newest().commit, newest().status)
+
+
+def test_a_head_that_came_while_the_hub_was_paused_is_looked_at_when_it_goes_on(checked: Workshop) -> None:
+    report(checked)
+    brain.pause(by="ada")
+    head = push(checked)
+    jobs.head_moved(checked.repo.pk)
+    drain()
+    brain.resume(by="ada")
+    drain()
+
+    assert (head, CheckupStatus.PENDING) == (newest().commit, newest().status)
+
+
+def test_the_clock_has_every_head_looked_at_that_nobody_has_looked_at_and_makes_no_goals(checked: Workshop) -> None:
+    report(checked, "make test")
+    gate.close(by="ada")
+    push(checked)
+    jobs.look_at_heads()
+    assert 1 == Checkup.objects.count()
+    gate.open_(by="ada")
+    jobs.look_at_heads()
+
+    assert (checked.main(), CheckupStatus.PENDING) == (newest().commit, newest().status)
+    assert not Goal.objects.exists()
+    assert "apps.insight.jobs.look_at_heads" in [every.job for every in SCHEDULES]
 
 
 def test_other_checks_are_another_question(checked: Workshop) -> None:
