@@ -71,7 +71,6 @@ REACTIONS: Mapping[Kind, tuple[Reaction, ...]] = {
     Kind.GOAL_CANCELLED: (Reaction("apps.brain.jobs.goal_ended"), Reaction("apps.goals.jobs.tidy")),
     Kind.GOAL_LANDED: (Reaction("apps.brain.jobs.goal_ended"),),
     Kind.GOAL_REJECTED: (Reaction("apps.brain.jobs.goal_ended"),),
-    Kind.CHECKUP_FAILED: (Reaction("apps.brain.jobs.think"),),
     Kind.BUDGET_SET: (Reaction("apps.brain.jobs.think"), Reaction("apps.goals.jobs.means_changed")),
     Kind.PRICE_SET: (Reaction("apps.goals.jobs.means_changed"),),
     Kind.SPENDING_LIFTED: (Reaction("apps.goals.jobs.means_changed"),),

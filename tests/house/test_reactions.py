@@ -45,6 +45,19 @@ def test_the_clock_names_a_function_that_needs_nothing(every: Every) -> None:
     assert every.cluster in CLUSTERS
 
 
+def test_each_event_has_one_line() -> None:
+    """A dict drops the first of two without a word."""
+    (table,) = (
+        node.value
+        for node in ast.parse((ROOT / "agentcom/reactions.py").read_text()).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+    )
+    keys = [ast.unparse(key) for key in table.keys if key is not None]
+
+    assert sorted(set(keys)) == sorted(keys)
+    assert len(REACTIONS) == len(keys)
+
+
 def test_nothing_follows_twice_from_the_same_event() -> None:
     assert len(LINES) == len({(kind, reaction.job) for kind, reaction in LINES})
 
