@@ -81,17 +81,13 @@ def interval(answers: Sequence[Answer]) -> timedelta:
 
     `answers` are those to its last goals there, newest first; ten of them count.
     """
-    return _wait(_balance(answers))
+    return min(LONGEST, SHORTEST * (1 << _balance(answers)))
 
 
 def _balance(answers: Sequence[Answer]) -> int:
     last = list(answers[:LOOKED_BACK])
     against = last.count(Answer.REJECTED) + last.count(Answer.IGNORED)
     return max(0, against - last.count(Answer.ACCEPTED))
-
-
-def _wait(against: int) -> timedelta:
-    return min(LONGEST, SHORTEST * (1 << against))
 
 
 def admit(
@@ -149,7 +145,7 @@ def _pace(wanted: Own, answers: Sequence[Answer], last_at: datetime | None, now:
     against = _balance(answers)
     if last_at is None or (wanted.source == HEALING and not against):
         return None
-    until = last_at + _wait(against)
+    until = last_at + interval(answers)
     if now >= until:
         return None
     why = f" {against} more of the last ten were rejected or left lying than merged." if against else ""
