@@ -86,6 +86,7 @@ class Down:
 class Sick:
     """A repository with something wrong: what its default branch lacks, and whether goals are there for all of it.
 
+    `kept_back`: why there is no goal, or not any more; of `given_up` of them it has ended, and a person has to decide.
     `unclear`: what nobody could say of it, as a sentence.
     """
 
@@ -93,6 +94,7 @@ class Sick:
     slug: str
     faults: tuple[str, ...] = ()
     kept_back: tuple[str, ...] = ()
+    given_up: int = 0
     goals: tuple[int, ...] = ()
     unclear: str = ""
     sync_error: str = ""
@@ -230,10 +232,10 @@ def _repos(signals: Signals) -> Iterator[Issue]:
 def _broken(sick: Sick) -> Issue:
     """Critical until goals are there for what is wrong, or were turned away: then it is for people to go on."""
     goals = f"; goal {', '.join(map(str, sick.goals))} is to mend it" if sick.goals else ""
-    why_not = f"; no goal: {sick.kept_back[0]}" if sick.kept_back else ""
+    why_not = f"; not being mended: {'; '.join(sick.kept_back)}" if sick.kept_back else ""
     detail = f"the default branch is broken: {', '.join(sick.faults)}{goals}{why_not}"
     untouched = len(sick.faults) > len(sick.goals) + len(sick.kept_back)
-    curable = not sick.paused and len(sick.faults) > len(sick.goals)
+    curable = not sick.paused and len(sick.faults) > len(sick.goals) + sick.given_up
     remedy = "hand in one goal for each fault" if curable else ""
     return Issue(Category.REPOS, untouched and not sick.paused, f"repo/{sick.slug}", detail, remedy)
 

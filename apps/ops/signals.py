@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from apps.agents.models import PRESENCE_TIMEOUT
 from apps.endpoints.completion import thinker
 from apps.endpoints.health import Health
 from apps.endpoints.models import Endpoint, Origin
+from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Goal
 from apps.insight.fixing import MOST_AT_ONCE
 from apps.insight.lifecycle import CheckupStatus
@@ -173,17 +174,28 @@ def _repos(_: datetime) -> dict[str, Any]:
     red = Checkup.objects.newest().filter(status=CheckupStatus.FAILED)
     faults = dict(red.values_list("repo", "faults"))
     unclear = dict(Checkup.objects.unclear().filter(repo__paused=False).values_list("repo", "note"))
+    named = {fault["goal"] for found in faults.values() for fault in found if fault.get("goal")}
+    lost = {goal.pk: f"goal {goal.pk} {_end(goal)}" for goal in Goal.objects.filter(pk__in=named) if goal.is_lost}
     rows = Repo.objects.filter(Q(pk__in={*faults, *unclear}) | ~Q(sync_error=""))
-    return {"sick": tuple(_sick(row, faults.get(row.pk, []), unclear.get(row.pk, "")) for row in rows)}
+    return {"sick": tuple(_sick(row, faults.get(row.pk, []), lost, unclear.get(row.pk, "")) for row in rows)}
 
 
-def _sick(repo: Repo, faults: list[dict[str, Any]], unclear: str) -> Sick:
+def _end(goal: Goal) -> str:
+    """How a goal ended whose work is not on the default branch."""
+    how = f"is {goal.status}" if goal.status != GoalStatus.COMPLETE else "was rejected"
+    return f"{how}: {goal.reason}" if goal.reason else how
+
+
+def _sick(repo: Repo, faults: list[dict[str, Any]], lost: Mapping[int, str], unclear: str) -> Sick:
+    given_up = [lost[fault["goal"]] for fault in faults if fault.get("goal") in lost]
+    turned_away = [fault["why_not"] for fault in faults if fault.get("why_not") and not fault.get("goal")]
     return Sick(
         repo=repo.pk,
         slug=repo.slug,
         faults=tuple(fault["name"] for fault in faults[:MOST_AT_ONCE]),
-        goals=tuple(fault["goal"] for fault in faults if fault.get("goal")),
-        kept_back=tuple(fault["why_not"] for fault in faults if fault.get("why_not") and not fault.get("goal")),
+        goals=tuple(fault["goal"] for fault in faults if fault.get("goal") and fault["goal"] not in lost),
+        kept_back=(*given_up, *turned_away),
+        given_up=len(given_up),
         unclear=f"{repo.default_branch} of {repo.slug} cannot be examined: {unclear}" if unclear else "",
         sync_error=repo.sync_error,
         paused=repo.paused,

@@ -74,6 +74,10 @@ CASES: dict[str, tuple[Signals, list[tuple[str, str, bool]]]] = {
         Signals(sick=(sick(faults=("make test",), kept_back=("too many",)),)),
         [("repos", "warning", True)],
     ),
+    "a broken branch whose goal has failed": (
+        Signals(sick=(sick(faults=("make test",), kept_back=("goal 7 is failed: no",), given_up=1),)),
+        [("repos", "warning", False)],
+    ),
     "a broken branch of a paused repository": (
         Signals(sick=(sick(faults=("make test",), paused=True),)),
         [("repos", "warning", False)],

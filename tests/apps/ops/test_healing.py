@@ -24,6 +24,7 @@ from apps.events.models import Event
 from apps.goals import gate
 from apps.goals.models import Goal
 from apps.insight import jobs as insight
+from apps.insight.models import Checkup
 from apps.ops import alerts, healing, health, jobs, signals
 from apps.ops.assessment import Category
 from apps.ops.healing import heal
@@ -292,6 +293,32 @@ def test_a_fault_that_comes_back_after_its_goal_landed_gets_another_at_once(work
     assert 2 == Goal.objects.count()
 
 
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({"status": "failed", "reason": "There is no Makefile."}, "is failed: There is no Makefile."),
+        ({"status": "cancelled", "rejected": True}, "is cancelled"),
+        ({"status": "complete", "rejected": True}, "was rejected"),
+    ],
+)
+def test_a_goal_that_ended_without_landing_mends_nothing_any_more(
+    workshop: Workshop, ended: dict[str, Any], said: str
+) -> None:
+    repos.change(workshop.repo, by="tests", checks=[CHECK])
+    drain()
+    report(workshop, "make test")
+    heal()
+    goal = Goal.objects.get()
+    pull = workshop.verified({"README": "no\n"}) if ended["status"] == "complete" else None
+    rejected = timezone.now() if ended.pop("rejected", False) else None
+    Goal.objects.update(finished_at=timezone.now(), rejected_at=rejected, pull=pull, **ended)
+    (issue,) = health.report().issues
+
+    assert (False, "") == (issue.critical, issue.remedy)
+    assert issue.detail.endswith(f"; not being mended: goal {goal.pk} {said}")
+    assert [] == done()
+
+
 def test_a_paused_hub_makes_itself_no_goals(workshop: Workshop) -> None:
     repos.change(workshop.repo, by="tests", checks=[CHECK])
     drain()
@@ -455,7 +482,11 @@ def test_the_report_asks_the_same_number_of_questions_however_much_there_is(db: 
         cast.queued_task(capabilities=[f"skill-{agent.pk}"])
         alerts.raise_(f"alert-{agent.pk}", "critical", "x")
         Endpoint.objects.create(place=f"http://e{agent.pk}", url=f"http://e{agent.pk}", health="down")
-        cast.repo(sync_error="away")
+        repo = cast.repo(sync_error="away")
+        goal = Goal.objects.create(title="g", repo=repo, status="failed", finished_at=timezone.now())
+        Checkup.objects.create(
+            repo=repo, status="failed", ended_at=timezone.now(), faults=[{"key": "a", "name": "a", "goal": goal.pk}]
+        )
 
     more()
     few = questions()
