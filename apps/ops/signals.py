@@ -18,6 +18,7 @@ from apps.agents.models import PRESENCE_TIMEOUT
 from apps.endpoints.completion import thinker
 from apps.endpoints.health import Health
 from apps.endpoints.models import Endpoint, Origin
+from apps.goals import backlog
 from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Goal
 from apps.insight.fixing import MOST_AT_ONCE
@@ -155,7 +156,8 @@ def _down(grades: set[str]) -> list[Down]:
 
 
 def _goals_wait() -> bool:
-    return Goal.objects.unfinished().exclude(status="needs_review").exists()
+    """Whether goals need the hub to think: they can begin, or go on by themselves. Others wait for people."""
+    return any(count(own=own) for count in (backlog.pending, backlog.active) for own in (False, True))
 
 
 def _attempts(now: datetime) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from apps.endpoints import ollama
 from apps.endpoints.models import Endpoint, Model, Restart
 from apps.events.models import Event
 from apps.goals import gate
-from apps.goals.models import Goal
+from apps.goals.models import Goal, Plan
 from apps.insight import jobs as insight
 from apps.insight.models import Checkup
 from apps.ops import alerts, healing, health, jobs, signals
@@ -237,6 +237,18 @@ def test_an_endpoint_is_needed_while_goals_wait_and_nobody_else_can_think_for_th
     Model.objects.create(endpoint=other, name="qwen3:8b", context=32_768, capabilities=["completion"])
 
     assert 0 == health.critical()
+
+
+def test_goals_that_nobody_has_to_think_about_need_no_endpoint(silent_endpoint: Endpoint) -> None:
+    Goal.objects.create(title="held", repo=cast.repo(paused=True), status="submitted")
+    repo = cast.repo()
+    Goal.objects.create(title="looked at", repo=repo, status="needs_review")
+    unplanned = Goal.objects.create(title="approved", repo=repo, status="decomposing", needs_approval=True)
+    Plan.objects.create(goal=unplanned, document={})
+    assert 0 == health.critical()
+    Goal.objects.create(title="fix", repo=repo, status="submitted", source="healing")
+
+    assert 1 == health.critical()
 
 
 def test_what_nobody_has_looked_at_yet_is_not_unhealthy(db: None) -> None:
