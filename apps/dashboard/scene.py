@@ -223,7 +223,6 @@ def age(seconds_per_step: int = 130) -> None:
     for goal in Goal.objects.order_by("-pk"):
         _age_goal(goal, max([ages[task.pk] for task in Task.objects.filter(goal=goal.pk)], default=timedelta()), ages)
 
-
     _shift(Alert.objects.all(), timedelta(minutes=6), "raised_at", "last_seen_at")
     _shift(Remedy.objects.all(), timedelta(minutes=5), "at")
 

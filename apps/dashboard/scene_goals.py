@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.dashboard import scene_files as files
+from apps.endpoints import sizes
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.goals import actions, merging, planning, progress
@@ -73,7 +74,7 @@ def planned(goal: Goal, slices: Sequence[Mapping[str, Any]]) -> None:
 def thought(goal: Goal) -> None:
     """The call in which the model made the plan, as it is posted."""
     scopes = {"goal": str(goal.pk), "repo": goal.repo.slug, "state": planning.STATE}
-    call, asked = f"scene-plan-{goal.pk}", Estimate(prompt=5_461, output=planning.OUTPUT)
+    call, asked = f"scene-plan-{goal.pk}", Estimate(prompt=5_461, output=sizes.LEAST_ANSWER)
     ledger.reserve(call, scopes, model=f"ollama:{files.THINKER}", purpose=planning.PURPOSE, estimate=asked)
     ledger.settle(call, Usage(input=4_012, output=871), duration_ms=47_300)
 
