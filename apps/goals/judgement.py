@@ -28,6 +28,7 @@ from apps.goals.models import Goal, Merge, Slice
 from apps.goals.planning import aim_of, ask, keep, question, room
 from apps.goals.standing import following
 from apps.repos import mirror
+from apps.tasks.lifecycle import Outcome
 
 PURPOSE = "judge"
 MOST_HINTS = 100
@@ -155,9 +156,10 @@ def whole_of(goal: Goal) -> Whole:
     # Its evidence is of all attempts up to this one, so it is the newest attempt, which need not be the last merge.
     landed = goal.merges.filter(status=MergeStatus.LANDED, attempt__isnull=False, slice__isnull=False)
     merges = list(landed.order_by("pk").select_related("slice", "attempt__task", "attempt__agent"))
-    attempt = max((merge.attempt for merge in merges if merge.attempt), key=lambda one: one.pk, default=None)
+    brought = [merge.attempt for merge in merges if merge.attempt and merge.attempt.outcome == Outcome.SUCCEEDED]
+    attempt = max(brought, key=lambda one: one.pk, default=None)
     if attempt is None:
-        raise claims.Unusable("Nothing was merged, so there is nothing to review.")
+        raise claims.Unusable("No slice changed anything, so there is nothing to review.")
     slices = list(Slice.objects.filter(goal=goal))
     hints = {hint["path"]: hint for one in slices for hint in one.file_hints}
     return Whole(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.events.kinds import Kind
@@ -33,6 +34,7 @@ from apps.tasks import actions as tasks
 from apps.tasks.actions import OURS, Submission
 from apps.tasks.lifecycle import Outcome, TaskStatus
 from apps.tasks.models import Attempt, Lane, Task, Work
+from apps.tasks.verdict import NO_CHANGE
 
 PATIENCE = 60.0
 REFS = "refs/agentcom/goal"
@@ -58,10 +60,17 @@ class Incoming:
 
 
 def of_slice(one: Slice) -> Incoming:
-    """The work that a slice's task completed with. Raises WrongHead when it was never pushed."""
-    attempts = Attempt.objects.filter(task=one.task_id, outcome=Outcome.SUCCEEDED).select_related("agent")
+    """The work that a slice's task ended with; the branch itself where there was nothing to do.
+
+    Raises WrongHead when there is none.
+    """
+    ended = Q(outcome=Outcome.SUCCEEDED) | Q(outcome=Outcome.FAILED, error_code=NO_CHANGE)
+    attempts = Attempt.objects.filter(ended, task=one.task_id).select_related("agent")
     attempt = attempts.order_by("-pk").first()
-    commit = str(attempt.result.get("commit", "")) if attempt is not None else ""
+    if attempt is not None and attempt.error_code == NO_CHANGE:
+        commit = mirror.head(one.goal.repo.mirror, one.goal.branch) or ""
+    else:
+        commit = str(attempt.result.get("commit", "")) if attempt is not None else ""
     if attempt is None or not commit:
         raise WrongHead("wrong_head", branch="")
     by = Identity(attempt.agent.name, f"{attempt.agent.name}@agentcom.invalid")
@@ -108,7 +117,8 @@ def begin(goal: Goal, incoming: Incoming) -> None:
 
 def _prepare(goal: Goal, incoming: Incoming, onto: str) -> Merged:
     path, attempt = goal.repo.mirror, incoming.attempt
-    if attempt is not None and mirror.head(path, attempt.branch) != incoming.commit:
+    pushed = attempt is not None and attempt.error_code != NO_CHANGE
+    if attempt is not None and pushed and mirror.head(path, attempt.branch) != incoming.commit:
         raise WrongHead("wrong_head", branch=attempt.branch)
     # To follow the default branch is to hold its commits, also when its changes are all there already.
     return git_merge.prepare(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db.models import OuterRef, Subquery
+
 from apps.goals.course import Following, Part, State
 from apps.goals.lifecycle import MergeStatus
 from apps.goals.models import Goal, Merge, Slice
 from apps.repos import mirror
 from apps.tasks.lifecycle import TaskStatus
+from apps.tasks.models import Attempt
+from apps.tasks.verdict import NO_CHANGE
 
 REFUSED = (MergeStatus.RED, MergeStatus.CONFLICT)
 MOST_FOLLOWED = 5
@@ -18,8 +22,10 @@ MOST_REFUSED = 3
 
 
 def slices_of(goal: Goal) -> list[Slice]:
-    """Every slice with its task, in order."""
-    return list(Slice.objects.filter(goal=goal).select_related("task").order_by("number"))
+    """Every slice with its task, in order, and as `ended_with` the code of what its task failed with last."""
+    attempts = Attempt.objects.filter(task=OuterRef("task")).order_by("-pk")
+    ended = Slice.objects.filter(goal=goal).annotate(ended_with=Subquery(attempts.values("error_code")[:1]))
+    return list(ended.select_related("task").order_by("number"))
 
 
 def parts_of(slices: Sequence[Slice], merges: Sequence[Merge]) -> list[Part]:
@@ -38,9 +44,9 @@ def _state(one: Slice, merge: Merge | None) -> tuple[State, str]:
         return State.MERGED, ""
     if one.task is None:
         return State.WAITING, ""
-    if one.task.status in (TaskStatus.DEAD, TaskStatus.CANCELLED):
+    if one.task.status in (TaskStatus.DEAD, TaskStatus.CANCELLED) and not _changed_nothing(one):
         return State.LOST, f"task #{one.task_id} is {one.task.status}. {one.task.last_error}".strip()[:300]
-    if one.task.status != TaskStatus.COMPLETED:
+    if not one.task.is_final:
         return State.RUNNING, ""
     if merge is None or merge.attempt is None or merge.attempt.task_id != one.task_id:
         return State.DONE, ""  # the merge before was of an earlier task
@@ -49,6 +55,11 @@ def _state(one: Slice, merge: Merge | None) -> tuple[State, str]:
     if merge.status in REFUSED:
         return State.SENT_BACK, f"it came back from the merge {one.tries + 1} times. {merge.note}"[:300]
     return State.DONE, ""
+
+
+def _changed_nothing(one: Slice) -> bool:
+    """Whether agents found each time that there is nothing to do; that has to show in its checks on the branch."""
+    return one.task is not None and one.task.status == TaskStatus.DEAD and getattr(one, "ended_with", None) == NO_CHANGE
 
 
 def following(goal: Goal, merges: Sequence[Merge]) -> Following:

@@ -11,6 +11,9 @@ from typing import Any
 
 from apps.tasks.lifecycle import Outcome
 
+NO_CHANGE = "no_change"
+"""The code of work after which the repository is as it was."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -35,7 +38,7 @@ def judge(
     on that commit; then a complete report of exactly that commit is the success, whatever the checks found.
     """
     if changes_repo and not verifies and not commit:
-        return Verdict(Outcome.FAILED, "no_change", "The attempt changed nothing.")
+        return Verdict(Outcome.FAILED, NO_CHANGE, "The attempt changed nothing.")
     if checks and not reports:
         return Verdict(Outcome.UNVERIFIED, "no_report", "The checks of this task were not run.")
     last = reports[-1] if reports else {}

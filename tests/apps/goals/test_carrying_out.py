@@ -175,6 +175,50 @@ def test_a_slice_whose_work_is_there_already_is_checked_all_the_same(foundry: Fo
     assert ["merged", "merged"] == foundry.states(goal)
 
 
+def changed_nothing(foundry: Foundry, goal: Goal, number: int) -> None:
+    """An agent finds that there is nothing to do, and no attempt is left."""
+    task = foundry.slice(goal, number).task
+    assert task is not None
+    Task.objects.filter(pk=task.pk).update(max_attempts=1)
+    attempts.fail(cast.fence(cast.working(cast.fresh(task))), "no_change", "The work changed nothing.")
+    drain()
+
+
+def test_a_slice_in_which_there_is_nothing_to_do_is_done_when_its_checks_pass_on_the_branch(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"), piece("two"))
+    foundry.done(goal, 1, {"both.txt": "1\n"})
+    changed_nothing(foundry, goal, 2)
+
+    assert ["merged", "merging"] == foundry.states(goal)
+    foundry.replies = [lambda asked: verdict(asked, where="both.txt")]
+    foundry.checked(goal)
+    assert (["merged", "merged"], "complete") == (foundry.states(goal), cast.fresh(goal).status)
+    assert ["one"] == [part.title for part in evidence_of(PullRequest.objects.get()).parts][:1]
+
+
+def test_nothing_to_do_whose_checks_do_not_pass_comes_back(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    changed_nothing(foundry, goal, 1)
+    foundry.checked(goal, "fail", output="AssertionError: nothing there")
+
+    assert (["running"], 2) == (foundry.states(goal), foundry.slice(goal, 1).handed)
+    task = foundry.slice(goal, 1).task
+    assert task is not None
+    assert "nothing there" in task.remarks[0]["body"]
+
+
+def test_a_goal_in_which_there_was_nothing_to_do_at_all_says_so(foundry: Foundry) -> None:
+    goal = foundry.begun(piece("one"))
+    changed_nothing(foundry, goal, 1)
+    foundry.replies = [lambda asked: verdict(asked, where="command_succeeds make test")]
+    foundry.checked(goal)
+
+    waiting = cast.fresh(goal)
+    assert ("needs_review", "No slice changed anything, so there is nothing to review.") == (
+        waiting.status, waiting.reason,
+    )  # fmt: skip
+
+
 def test_what_has_to_pass_in_the_end_is_checked_after_the_last_slice_and_on_the_pull_request(
     foundry: Foundry,
 ) -> None:
