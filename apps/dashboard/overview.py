@@ -89,6 +89,6 @@ def first_steps() -> dict[str, bool] | None:
     steps = {
         "repo": Repo.objects.exists(),
         "agent": Agent.objects.filter(retired_at__isnull=True).exists(),
-        "work": Goal.objects.exists() or Task.objects.exists(),
+        "work": Task.objects.exists() or Goal.objects.exists(),
     }
     return None if all(steps.values()) else steps | {"model": thinker() is not None}

@@ -102,7 +102,23 @@ def test_what_others_wrote_is_shown_and_never_run(page):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
+def test_a_new_hub_shows_the_steps_to_the_first_goal_until_work_was_handed_in(page):
+    new = page.get("/").content.decode()
+    cast.repo("ledger")
+    cast.agent()
+    without_work = page.get("/").content.decode()
+    cast.queued_task()
+    at_work = page.get("/").content.decode()
+
+    assert "Give the hub a model" in new
+    assert "Add a machine</a>" in new
+    assert "Add a machine</a>" not in without_work
+    assert "Hand in a goal" in without_work
+    assert 'id="first-run"' not in at_work
+
+
 def test_the_overview_costs_the_same_with_many_tasks(page, django_assert_max_num_queries):
+    cast.repo("ledger")
     for _ in range(5):
         cast.agent()
     queued = [cast.queued_task() for _ in range(50)]
