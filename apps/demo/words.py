@@ -154,7 +154,7 @@ def _retried(event: Happened, _: Memory) -> Said:
 
 
 def _reclaimed(event: Happened, _: Memory) -> Said:
-    return f"taken back: {event.data.get('error') or 'its agent fell silent.'}", "warn"
+    return f"reclaimed: {event.data.get('error') or 'its agent fell silent.'}", "warn"
 
 
 def _released(event: Happened, memory: Memory) -> Said:

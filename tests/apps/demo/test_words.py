@@ -46,7 +46,7 @@ def told(line: Line | None) -> Line:
             {"error": "1 of 2 checks did not pass: tests_pass auto (fail)"},
             ("#1", "1 of 2 checks did not pass; it goes back in line, with what failed"),
         ),
-        (Kind.TASK_RECLAIMED, "task/1", {"error": "ada fell silent."}, ("#1", "taken back: ada fell silent.")),
+        (Kind.TASK_RECLAIMED, "task/1", {"error": "ada fell silent."}, ("#1", "reclaimed: ada fell silent.")),
         (
             Kind.TASK_BURIED,
             "task/1",
