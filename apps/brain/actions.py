@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from apps.brain import cycles, pace, situation, watch
-from apps.brain.decide import LONGEST, Decision, Outcome, Situation, decide
+from apps.brain.decide import Decision, Outcome, Situation, decide
 from apps.brain.lifecycle import CYCLES, LOOKING, State
 from apps.brain.models import Brain, Stay
 from apps.events.kinds import Kind
@@ -93,7 +93,7 @@ def _move(brain: Brain, decision: Decision, at: datetime) -> None:
     if decision.to in CYCLES:
         _ask(brain)
     if decision.alarm:
-        watch.alarm(reason)
+        watch.alarm(State(was), reason)
 
 
 def _left(brain: Brain, decision: Decision, at: datetime) -> dict[str, Any]:
@@ -185,20 +185,20 @@ def is_wanted(state: State, cycle: int) -> bool:
 
 def cycle_ended(cycle: int, outcome: Outcome, *, now: datetime | None = None) -> bool:
     """The work that fills a state is done. Of a cycle that the hub has left it changes nothing: False."""
-    waiting = Brain.objects.filter(pk=ONE, cycle=cycle, outcome="", status__in=[state.value for state in CYCLES])
-    if not waiting.update(outcome=outcome.value):
+    state = current().state
+    waiting = Brain.objects.filter(pk=ONE, cycle=cycle, outcome="", status=state.value)
+    if state not in CYCLES or not waiting.update(outcome=outcome.value):
         return False
-    watch.all_clear()
+    watch.all_clear(state)
     think(now=now)
     return True
 
 
 def progressed(*, now: datetime | None = None) -> None:
     """A goal has moved."""
-    at, brain = now or timezone.now(), current()
-    if brain.last_progress_at is not None and (at - brain.last_progress_at).total_seconds() >= LONGEST:
-        watch.all_clear()
-    Brain.objects.filter(pk=ONE).update(last_progress_at=at)
+    current()
+    Brain.objects.filter(pk=ONE).update(last_progress_at=now or timezone.now())
+    watch.all_clear(State.EXECUTING)
 
 
 def stirred() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import structlog
 
+from apps.brain.lifecycle import State
 from apps.ops import alerts, health
 from apps.ops.models import Severity
 
 logger = structlog.get_logger(__name__)
-ALARM = "brain.watchdog"
+ALARM = "brain.watchdog:"
+"""With the state in which the hub hung: each has an alert of its own, which only its own progress ends."""
 
 
 def critical() -> int:
@@ -20,12 +22,12 @@ def critical() -> int:
         return 0
 
 
-def alarm(message: str) -> None:
-    """A watchdog moved the hub."""
-    logger.error("the hub hung", reason=message)
-    alerts.raise_(ALARM, Severity.CRITICAL, message)
+def alarm(state: State, message: str) -> None:
+    """A watchdog moved the hub out of `state`."""
+    logger.error("the hub hung", state=state.value, reason=message)
+    alerts.raise_(f"{ALARM}{state.value}", Severity.CRITICAL, message, state=state.value)
 
 
-def all_clear() -> None:
-    """It does not hang any more."""
-    alerts.clear(ALARM)
+def all_clear(state: State) -> None:
+    """It does not hang there any more."""
+    alerts.clear(f"{ALARM}{state.value}")

@@ -27,7 +27,7 @@ class Hub:
         self.now = START
         self.critical = 0
         self.asked: list[tuple[str, int]] = []
-        self.alarms: list[str] = []
+        self.alarms: dict[State, str] = {}
         self.work: dict[State, Callable[[], int]] = dict.fromkeys(cycles.CLUSTERS, int)
 
     def later(self, **length: float) -> Decision:
@@ -80,8 +80,8 @@ def hub(db: None, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr(cycles, "WORK", {state: (state.value,) for state in cycles.CLUSTERS})
     monkeypatch.setattr(cycles, "import_string", one)
     monkeypatch.setattr(watch, "critical", lambda: made.critical)
-    monkeypatch.setattr(watch, "alarm", made.alarms.append)
-    monkeypatch.setattr(watch, "all_clear", made.alarms.clear)
+    monkeypatch.setattr(watch, "alarm", made.alarms.__setitem__)
+    monkeypatch.setattr(watch, "all_clear", lambda state: made.alarms.pop(state, None))
     monkeypatch.setattr(hints, "send", lambda _: None)
     actions.current()
     Brain.objects.update(since=START)

@@ -145,7 +145,7 @@ def test_healing_that_hangs_ends_in_rest_with_an_alarm(hub: Hub) -> None:
     hub.later(seconds=1)
 
     assert hub.is_in(S.RESTING)
-    assert ["Healing took longer than 5 minutes."] == hub.alarms
+    assert {S.HEALING: "Healing took longer than 5 minutes."} == hub.alarms
     assert hub.now + timedelta(minutes=5) == hub.brain.heal_after
 
 
@@ -159,7 +159,7 @@ def test_a_look_that_hangs_ends_in_rest_with_an_alarm(hub: Hub, state: State) ->
     hub.later(seconds=LONGEST)
 
     assert hub.is_in(S.RESTING)
-    assert [f"{state.capitalize()} took longer than 2 hours."] == hub.alarms
+    assert {state: f"{state.capitalize()} took longer than 2 hours."} == hub.alarms
 
 
 def test_goals_of_which_none_moves_for_two_hours_end_in_rest_with_an_alarm_and_stay_there(hub: Hub) -> None:
@@ -168,13 +168,42 @@ def test_goals_of_which_none_moves_for_two_hours_end_in_rest_with_an_alarm_and_s
         hub.later(minutes=1)
 
     assert [S.RESTING, S.EXECUTING, S.RESTING] == hub.path
-    assert ["No goal has moved for 2 hours."] == hub.alarms
+    assert {S.EXECUTING: "No goal has moved for 2 hours."} == hub.alarms
     assert "a person has to look" in hub.think().holds[0]
 
     jobs.goal_moved(1)
 
     assert hub.is_in(S.EXECUTING)
-    assert [] == hub.alarms
+    assert {} == hub.alarms
+
+
+def test_an_alarm_ends_with_the_progress_of_its_own_state_and_of_no_other(hub: Hub) -> None:
+    busy(hub)
+    hub.later(seconds=LONGEST)
+    assert {S.EXECUTING: "No goal has moved for 2 hours."} == hub.alarms
+    hub.critical = 1
+    hub.think()
+    hub.critical = 0
+    hub.do()
+    assert [S.EXECUTING] == list(hub.alarms)
+
+    actions.progressed(now=hub.now)
+    hub.critical = 1
+    hub.later(minutes=10)
+    hub.later(seconds=LONGEST_HEALING)
+    jobs.goal_moved(1)
+
+    assert [S.HEALING] == list(hub.alarms)
+
+
+def test_a_goal_that_moved_soon_before_the_alarm_ends_it_too(hub: Hub) -> None:
+    """Its progress is written before the alarm is raised by whoever had looked before that."""
+    busy(hub)
+    hub.alarms[S.EXECUTING] = "No goal has moved for 2 hours."
+    actions.progressed(now=hub.now)
+    actions.progressed(now=hub.now)
+
+    assert {} == hub.alarms
 
 
 def test_goals_that_move_are_never_torn(hub: Hub) -> None:
@@ -357,7 +386,7 @@ def test_goals_in_progress_go_on_executing_through_a_pause_and_no_watchdog_count
     assert hub.is_in(S.EXECUTING)
 
     hub.later(minutes=1)
-    assert ["No goal has moved for 2 hours."] == hub.alarms
+    assert {S.EXECUTING: "No goal has moved for 2 hours."} == hub.alarms
 
 
 def test_people_s_work_goes_before_looking_for_some(hub: Hub) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.brain import watch
+from apps.brain.lifecycle import State
 from apps.ops import health
 from apps.ops.models import Alert
 
@@ -20,12 +21,14 @@ def test_a_health_report_that_fails_keeps_no_goal_from_its_turn(monkeypatch: pyt
     assert 0 == watch.critical()
 
 
-def test_a_watchdog_raises_one_critical_alert_that_is_cleared_when_things_move_again() -> None:
-    watch.alarm("No goal has moved for 2 hours.")
-    watch.alarm("No goal has moved for 2 hours.")
-    assert [("brain.watchdog", "critical")] == list(Alert.objects.open().values_list("key", "severity"))
+def test_a_watchdog_raises_one_critical_alert_for_each_state_that_is_cleared_when_things_move_there() -> None:
+    for _ in range(2):
+        watch.alarm(State.EXECUTING, "No goal has moved for 2 hours.")
+    watch.alarm(State.HEALING, "Healing took longer than 5 minutes.")
+    told = list(Alert.objects.open().order_by("pk").values_list("key", "severity"))
+    assert [("brain.watchdog:executing", "critical"), ("brain.watchdog:healing", "critical")] == told
 
-    watch.all_clear()
-    watch.all_clear()
+    for _ in range(2):
+        watch.all_clear(State.EXECUTING)
 
-    assert not Alert.objects.open().exists()
+    assert ["brain.watchdog:healing"] == list(Alert.objects.open().values_list("key", flat=True))
