@@ -23,9 +23,9 @@ def look_at_all() -> None:
     _look(list(Endpoint.objects.ours()))
 
 
-def look(endpoint: int) -> None:
-    """See whether one answers, and what it has. Never of one that an agent named."""
-    _look(list(Endpoint.objects.ours().filter(pk=endpoint)))
+def look(*endpoints: int) -> None:
+    """See whether one answers, and what it has; of several all at once. Never of one that an agent named."""
+    _look(list(Endpoint.objects.ours().filter(pk__in=endpoints)))
 
 
 def _look(endpoints: Sequence[Endpoint]) -> None:

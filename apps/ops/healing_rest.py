@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -32,23 +32,29 @@ AGAIN = {RESTART: timedelta(minutes=15), BYPASS: timedelta(minutes=5), MEND: HOU
 IN_VAIN = (Healing.NOTHING, Healing.FAILED)
 """A goal that was handed in is no reason to wait: the same fault without it is a new one, at another head."""
 MOST = 10
-"""Endpoints of one round; a look takes seconds."""
+"""Endpoints of one round that machines are asked to restart."""
 PRUNES = ("apps.ops.jobs.prune", "apps.tasks.jobs.prune", "apps.agents.jobs.prune", "apps.insight.jobs.prune")
 
 
 def endpoints_down(seen: Signals, now: datetime) -> Iterator[Step]:
     """Look again; when it still does not answer, have it restarted where its machine can; then let work pass it by."""
+    due = [down for down in seen.down if down.ours and _look_is_due(down, now)]
+    look = _Look([down.endpoint for down in due])
+    for down in due:
+        yield _about(down, LOOK, partial(look.at, down))
     for down in seen.down[:MOST]:
-        step = partial(Step, category=Category.ENDPOINTS, subject=f"endpoint/{down.endpoint}", about=down.endpoint)
-        before: dict[str, object] = {"name": down.name, "health": "down", "why": down.why}
-        if down.ours and _look_is_due(down, now):
-            yield step(action=LOOK, before=before, do=partial(_look, down))
         if _may_restart(down) and not tried(now, AGAIN[RESTART], about=down.endpoint, action=RESTART):
-            yield step(action=RESTART, before=before, do=partial(_restart, down))
+            yield _about(down, RESTART, partial(_restart, down))
     still = [down for down in seen.down if down.needed and _is_down(down)]
     if still and not tried(now, AGAIN[BYPASS], subject="queue", action=BYPASS):
         before = {"down": [down.name for down in still]}
         yield Step(category=Category.ENDPOINTS, subject="queue", action=BYPASS, before=before, do=_bypass)
+
+
+def _about(down: Down, action: str, do: Callable[[], Done]) -> Step:
+    before = {"name": down.name, "health": "down", "why": down.why}
+    subject = f"endpoint/{down.endpoint}"
+    return Step(category=Category.ENDPOINTS, subject=subject, about=down.endpoint, action=action, before=before, do=do)
 
 
 def _look_is_due(down: Down, now: datetime) -> bool:
@@ -57,11 +63,20 @@ def _look_is_due(down: Down, now: datetime) -> bool:
     return last is None or now - last >= WAITS[min(looks.count(), len(WAITS) - 1)]
 
 
-def _look(down: Down) -> Done:
-    endpoints.look(down.endpoint)
-    if not _is_down(down):
-        return Done(Healing.DONE, {"health": "up"}, f"{down.name} answers.")
-    return Done(Healing.FAILED, {"health": "down"}, f"{down.name} still does not answer.")
+class _Look:
+    """The first step looks at all endpoints at once, so that those that are silent keep the worker once, not each."""
+
+    def __init__(self, endpoints: list[int]) -> None:
+        self._left = endpoints
+
+    def at(self, down: Down) -> Done:
+        """What came of it for one."""
+        left, self._left = self._left, []
+        if left:
+            endpoints.look(*left)
+        if not _is_down(down):
+            return Done(Healing.DONE, {"health": "up"}, f"{down.name} answers.")
+        return Done(Healing.FAILED, {"health": "down"}, f"{down.name} still does not answer.")
 
 
 def _may_restart(down: Down) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable
@@ -185,6 +186,39 @@ def test_an_endpoint_is_looked_at_again_later_and_later(silent_endpoint: Endpoin
         looks.append(("look again", "failed") in done())
 
     assert [True, True, True, False, True] == looks
+
+
+def test_endpoints_that_are_down_are_looked_at_all_at_once_and_never_in_a_dry_run(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look ends only when all have begun; one after the other, none would."""
+    urls = [f"http://gpu-{number:02}.example.org:11434" for number in range(12)]
+    for url in urls:
+        Endpoint.objects.create(place=url, url=url, health="down", misses=2)
+    begun: set[str] = set()
+
+    all_there = asyncio.Event()
+
+    async def together(url: str, **_: Any) -> Any:
+        begun.add(url)
+        if len(begun) == len(urls):
+            all_there.set()
+        async with asyncio.timeout(5):
+            await all_there.wait()
+        if url == urls[3]:
+            return ollama.Looked("0.20.0", (), ())
+        raise ollama.NoAnswer("nobody is there")
+
+    monkeypatch.setattr(ollama, "look", together)
+    assert len(urls) == len(heal(dry_run=True).actions)
+    assert not begun
+
+    steps = heal().actions
+    assert set(urls) == begun
+    assert [("look again", "done" if url == urls[3] else "failed") for url in urls] == [
+        (one.action, one.outcome) for one in steps
+    ]
+    assert len(urls) == Remedy.objects.values("about").distinct().count()
 
 
 def test_an_endpoint_that_answers_again_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
