@@ -46,7 +46,8 @@ def current() -> Brain:
 def think(*, now: datetime | None = None) -> Decision:
     """Look at how things are, go where that leads, and do there what is to be done at once. Calls no model.
 
-    Any number of processes may think at the same time: a move happens once. The decision is the last one made.
+    Any number of processes may think at the same time: a move happens once. The decision is the last one made; when
+    somebody else moved the hub meanwhile, it was not carried out.
     """
     at = now or timezone.now()
     for _ in range(STEPS):

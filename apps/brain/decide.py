@@ -150,20 +150,20 @@ def _resting(now: Situation) -> Decision:
     holds = [
         *([_no_room(State.IMPROVING)] if State.IMPROVING not in now.room else []),
         *([f"It looks around again in {_long(now.look_wait)}."] if now.look_wait > 0 else []),
-        *([f"It has only just come to rest; it stays for {_long(DWELL)}."] if now.seconds < DWELL else []),
+        *([f"It became idle just now; it waits {_long(DWELL)}."] if now.seconds < DWELL else []),
     ]
     if holds:
-        return _stay("Nobody wants anything of the hub.", wants=State.IMPROVING, holds=tuple(holds))
-    return _go(State.IMPROVING, "Nobody wants anything; time to look at the repositories.")
+        return _stay("No goals are waiting.", wants=State.IMPROVING, holds=tuple(holds))
+    return _go(State.IMPROVING, "No goals are waiting; time to check the repositories.")
 
 
 def _executing(now: Situation) -> Decision:
     if State.EXECUTING not in now.room:
         return _go(State.RESTING, _no_room(State.EXECUTING))
     if now.waiting or now.under_way:
-        return _stay(_work(now), wants=State.RESTING, holds=("Goals are not done yet.",))
+        return _stay(_work(now), wants=State.RESTING, holds=("Goals are still in progress.",))
     if now.seconds < DWELL:
-        hold = f"It has only just begun; it stays for {_long(DWELL)}."
+        hold = f"It began just now; it waits {_long(DWELL)}."
         return _stay("No goal is left.", wants=State.RESTING, holds=(hold,))
     return _go(State.RESTING, "No goal is left to begin or to go on with.")
 
@@ -185,7 +185,7 @@ def _contemplating(now: Situation) -> Decision:
         return interrupted
     if now.outcome:
         return _go(State.RESTING, _ended(now))
-    return _stay("The hub thinks about what could be new.", wants=State.RESTING, holds=("It is not done thinking.",))
+    return _stay("The hub looks for new ideas.", wants=State.RESTING, holds=("It is not done thinking.",))
 
 
 _RULES = {
@@ -220,7 +220,7 @@ def _work(now: Situation) -> str:
 
 
 def _no_room(state: State) -> str:
-    return f"The budget of {state} has no room."
+    return f"The {state} budget is used up."
 
 
 def _many(number: int, noun: str) -> str:

@@ -28,7 +28,7 @@ BRAIN = Lifecycle(
     moves=[
         Move(None, S.RESTING, "A new hub has nothing to do."),
         Move(S.RESTING, S.EXECUTING, "There are goals that can begin or go on."),
-        Move(S.RESTING, S.IMPROVING, "Nobody wants anything; the hub looks at its repositories."),
+        Move(S.RESTING, S.IMPROVING, "No goals are waiting; the hub looks at its repositories."),
         Move(S.RESTING, S.HEALING, "Something is broken that the hub may be able to mend."),
         Move(S.EXECUTING, S.RESTING, "No goal can go on, the budget is used up, or nothing has moved for two hours."),
         Move(S.EXECUTING, S.HEALING, "Something is broken; goals in progress go on meanwhile."),

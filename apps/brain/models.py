@@ -16,7 +16,7 @@ OUTCOMES = [(outcome.value, outcome.value or "not done") for outcome in Outcome]
 
 
 class Brain(models.Model):
-    """The state of the hub. There is one row, or none yet. Whether it is paused says the gate of the goals.
+    """The state of the hub. There is one row, or none yet. The goals' gate says whether it is paused.
 
     `cycle` numbers the pieces of work that fill improving, contemplating and healing: it is the fence by which what an
     earlier one brings changes nothing. `idle` counts the looks in a row that found nothing.

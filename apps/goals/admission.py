@@ -1,7 +1,7 @@
 """Whether the hub may make itself a goal now. Pure.
 
 Work that nobody asked for must not crowd out what people want, nor come back after they said no. What people do with
-its earlier goals sets the pace: each that is rejected or left lying doubles the wait, each that is merged halves it.
+its earlier goals sets the pace: each that is rejected or ignored doubles the wait, each that is merged halves it.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _pace(wanted: Own, answers: Sequence[Answer], last_at: datetime | None, now:
     until = last_at + interval(answers)
     if now >= until:
         return None
-    why = f" {against} more of the last ten were rejected or left lying than merged." if against else ""
+    why = f" Of the last ten, {against} more were rejected or ignored than merged." if against else ""
     return TurnedAway(
         "too_soon", f"The next goal of the hub's own in {wanted.repo} is due at {until:%Y-%m-%d %H:%M}.{why}", until
     )

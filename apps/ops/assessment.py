@@ -175,7 +175,7 @@ def _stuck(signals: Signals) -> Iterator[Issue]:
         why = (
             f"its lease ran out {_long(held.lapsed)} ago"
             if held.lapsed > LAPSED
-            else f"runs for {_long(held.running)}, and showed nothing for {_long(held.quiet)}"
+            else f"has run for {_long(held.running)} and reported nothing for {_long(held.quiet)}"
         )
         remedy = "give it more time, then take it back" if held.online else "take it back"
         yield Issue(Category.STUCK, len(stuck) >= MANY, f"task/{held.task}", f"{held.agent}: {why}", remedy)
@@ -192,7 +192,9 @@ def _lost(signals: Signals) -> Iterator[Issue]:
 def _unserved(signals: Signals) -> Iterator[Issue]:
     if count := signals.unserved_count:
         named = "; ".join(signals.unserved)
-        detail = f"{count} waiting for over {_long(UNSERVED)} with nobody there who could do them: {named}"
+        waited = "1 task has" if count == 1 else f"{count} tasks have"
+        them = "it" if count == 1 else "them"
+        detail = f"{waited} waited over {_long(UNSERVED)} and no connected agent can do {them}: {named}"
         yield Issue(Category.UNSERVED, count >= MANY, "queue", detail)
 
 
@@ -200,7 +202,8 @@ def _endpoints(signals: Signals) -> Iterator[Issue]:
     for down in signals.down:
         need = ", and work waits for it" if down.needed else ""
         detail = f"{down.name} does not answer{need}{f': {down.why}' if down.why else ''}"
-        remedy = "look again, restart it, pass it by" if down.ours else "restart it, pass it by" if down.needed else ""
+        remedy = "restart it, send its tasks elsewhere" if down.ours or down.needed else ""
+        remedy = f"look again, {remedy}" if down.ours else remedy
         yield Issue(Category.ENDPOINTS, down.needed, f"endpoint/{down.endpoint}", detail, remedy)
 
 
@@ -213,8 +216,8 @@ def _errors(signals: Signals) -> Iterator[Issue]:
 def _storage(signals: Signals) -> Iterator[Issue]:
     free = signals.disk_free
     if free is not None and free < DISK_LOW:
-        remedy = "forget what is past its time"
-        yield Issue(Category.STORAGE, free < DISK_FULL, "disk", f"{free:.1f} % of the disk are free", remedy)
+        remedy = "delete expired records"
+        yield Issue(Category.STORAGE, free < DISK_FULL, "disk", f"{free:.1f} % of the disk is free", remedy)
     if signals.backlog > BACKLOG:
         yield Issue(Category.STORAGE, False, "jobs", f"a job has waited for {_long(signals.backlog)}")
 

@@ -23,7 +23,7 @@ from apps.ops.steps import Done, Step, tried
 from apps.tasks import fallback
 
 LOOK, RESTART, BYPASS, MEND, FORGET = (
-    "look again", "have it restarted", "pass it by", "hand in a goal", "forget what is past its time",
+    "look again", "have it restarted", "send its tasks elsewhere", "hand in a goal", "delete expired records",
 )  # fmt: skip
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (0, 15, 45, 135, 300))
 """Before the first, second, … look at an endpoint that does not answer; the last one counts for all that follow."""

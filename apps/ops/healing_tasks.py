@@ -69,7 +69,7 @@ def _take(held: Held, now: datetime) -> Done:
     since = now - timedelta(seconds=QUIET)
     if not lapsed and ProgressBatch.objects.filter(attempt=held.attempt, at__gt=since).exists():
         return Done(Healing.NOTHING, _task(held), "It goes on.")
-    why = f"{held.agent} fell silent." if lapsed else f"{held.agent} did not end it in time."
+    why = f"{held.agent} fell silent." if lapsed else f"{held.agent} ran past the time limit."
     try:
         attempts.reclaim(_fence(held), why, only_lapsed=lapsed)
     except Stale:
@@ -80,7 +80,7 @@ def _take(held: Held, now: datetime) -> Done:
 
 
 def _over(held: Held) -> Done:
-    return Done(Healing.NOTHING, _task(held), "It ended, or was heard of, in this moment.")
+    return Done(Healing.NOTHING, _task(held), "It ended or reported in the meantime.")
 
 
 def _fence(held: Held) -> Fence:

@@ -218,7 +218,7 @@ def test_a_goal_that_a_budget_holds_goes_on_as_soon_as_a_person_raises_it(
     assert "executing" in goal(hub, pk)["waits"]
     assert 0 == mind.asked["judge", "Afford it"]
     assert "resting" == eventually(lambda: hub.get("/api/brain")["state"] == "resting" and "resting", what="rest")
-    assert "The budget of executing has no room." in hub.get("/api/brain")["holds"]
+    assert "The executing budget is used up." in hub.get("/api/brain")["holds"]
 
     admin.post(page, limit_calls="20", enforce="on")
     assert "complete" == until(hub, pk, "complete", "needs_review", within=30)["status"]

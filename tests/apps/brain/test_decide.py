@@ -92,10 +92,10 @@ RULES = [
     (Situation(state=S.RESTING, pending=1), S.EXECUTING, "1 goal can begin."),
     (Situation(state=S.RESTING, active=2), S.EXECUTING, "2 goals under way."),
     (Situation(state=S.RESTING, pending=1, room=ALL - {S.EXECUTING}), None, "Goals wait for the budget."),
-    (Situation(state=S.RESTING, seconds=60), S.IMPROVING, "Nobody wants anything; time to look at the repositories."),
-    (Situation(state=S.RESTING, seconds=DWELL - 1), None, "Nobody wants anything of the hub."),
-    (Situation(state=S.RESTING, seconds=60, look_wait=1), None, "Nobody wants anything of the hub."),
-    (Situation(state=S.RESTING, seconds=60, room=ALL - {S.IMPROVING}), None, "Nobody wants anything of the hub."),
+    (Situation(state=S.RESTING, seconds=60), S.IMPROVING, "No goals are waiting; time to check the repositories."),
+    (Situation(state=S.RESTING, seconds=DWELL - 1), None, "No goals are waiting."),
+    (Situation(state=S.RESTING, seconds=60, look_wait=1), None, "No goals are waiting."),
+    (Situation(state=S.RESTING, seconds=60, room=ALL - {S.IMPROVING}), None, "No goals are waiting."),
     (Situation(state=S.RESTING, active=1, quiet=LONGEST), None, "The goals under way are stuck."),
     (Situation(state=S.RESTING, active=3, pending=1, quiet=LONGEST), None, "The goals under way are stuck."),
     (
@@ -115,7 +115,7 @@ RULES = [
         S.EXECUTING,
         "1 goal can begin, 1 goal under way.",
     ),
-    (Situation(state=S.RESTING, seconds=LONGEST, look_wait=60), None, "Nobody wants anything of the hub."),
+    (Situation(state=S.RESTING, seconds=LONGEST, look_wait=60), None, "No goals are waiting."),
     # executing
     (Situation(state=S.EXECUTING, active=1), None, "1 goal under way."),
     (Situation(state=S.EXECUTING, pending=1, active=3), None, "1 goal can begin, 3 goals under way."),
@@ -129,7 +129,7 @@ RULES = [
     (
         Situation(state=S.EXECUTING, active=1, room=ALL - {S.EXECUTING}),
         S.RESTING,
-        "The budget of executing has no room.",
+        "The executing budget is used up.",
     ),
     (Situation(state=S.EXECUTING, active=1, seconds=LONGEST, quiet=LONGEST - 1), None, "1 goal under way."),
     (Situation(state=S.EXECUTING, active=1, seconds=LONGEST - 1, quiet=LONGEST), None, "1 goal under way."),
@@ -154,7 +154,7 @@ RULES = [
     (Situation(state=S.IMPROVING, room=frozenset()), None, "The hub looks at its repositories."),
     (Situation(state=S.IMPROVING, watched=LONGEST), S.RESTING, "Improving took longer than 2 hours."),
     # contemplating
-    (Situation(state=S.CONTEMPLATING), None, "The hub thinks about what could be new."),
+    (Situation(state=S.CONTEMPLATING), None, "The hub looks for new ideas."),
     (Situation(state=S.CONTEMPLATING, pending=1), S.EXECUTING, "1 goal can begin."),
     (Situation(state=S.CONTEMPLATING, outcome=Outcome.NOTHING), S.RESTING, "Contemplating found nothing."),
     (Situation(state=S.CONTEMPLATING, watched=LONGEST), S.RESTING, "Contemplating took longer than 2 hours."),
@@ -211,7 +211,7 @@ def test_a_watchdog_that_bites_is_an_alarm_and_nothing_else_is() -> None:
         (
             Situation(state=S.RESTING, pending=1, room=frozenset(), critical=1, heal_wait=40),
             S.EXECUTING,
-            ("Healing rests for 40 seconds after the last time.", "The budget of executing has no room."),
+            ("Healing rests for 40 seconds after the last time.", "The executing budget is used up."),
         ),
         (
             Situation(state=S.RESTING, pending=1, paused=True),
@@ -221,7 +221,7 @@ def test_a_watchdog_that_bites_is_an_alarm_and_nothing_else_is() -> None:
         (
             Situation(state=S.EXECUTING, active=1, critical=1, heals_left=0),
             S.RESTING,
-            ("Healing was tried as often as it may be in ten minutes.", "Goals are not done yet."),
+            ("Healing was tried as often as it may be in ten minutes.", "Goals are still in progress."),
         ),
     ],
 )

@@ -51,7 +51,7 @@ def test_the_report_says_what_it_does_why_and_what_holds_it_back(hub: Hub) -> No
     report = read.report(now=hub.now)
 
     assert (State.RESTING, "A new hub has nothing to do.", 3.0) == (report.state, report.why, report.seconds)
-    assert (State.EXECUTING, ("The budget of executing has no room.",)) == (report.next, report.holds)
+    assert (State.EXECUTING, ("The executing budget is used up.",)) == (report.next, report.holds)
     assert (1, 0, 0) == (report.pending, report.active, report.waiting)
     assert ["executing", "executing", "improving"] == [purse.state for purse in report.budgets][:3]
     assert ("hour", "calls", 20, 20, 100) == (
@@ -146,7 +146,7 @@ def test_the_command_says_how_things_are_in_words(hub: Hub) -> None:
     assert [
         "resting for 42 s, since 2026-03-02 09:01:00Z",
         "  because  Contemplating found nothing.",
-        "  now      Nobody wants anything of the hub.",
+        "  now      No goals are waiting.",
         "  next     improving",
         "  held by  It looks around again in 18 seconds.",
         "  goals    0 can begin, 0 under way, 0 wait for people",
@@ -163,7 +163,7 @@ def test_the_command_pauses_resumes_and_tells_of_the_past(hub: Hub) -> None:
     assert ["It was not paused."] == said("resume")
 
     hub.now += timedelta(minutes=1)
-    assert "2026-03-02 09:01:00Z  improving        lasts  Nobody wants anything" in said("think")[0]
+    assert "2026-03-02 09:01:00Z  improving        lasts  No goals are waiting" in said("think")[0]
     assert 2 == len(said("history"))
     assert 1 == len(said("history", "--last", "1"))
 

@@ -266,7 +266,7 @@ def test_a_used_up_budget_lets_goals_wait_until_the_hour_is_over(hub: Hub) -> No
     spend(hub, S.EXECUTING, 20)
     made = goal()
     decision = hub.think()
-    assert (S.RESTING, ("The budget of executing has no room.",)) == (hub.state, decision.holds)
+    assert (S.RESTING, ("The executing budget is used up.",)) == (hub.state, decision.holds)
 
     hub.later(hours=1)
 
@@ -302,7 +302,7 @@ def test_the_budget_of_the_whole_hub_holds_too(hub: Hub) -> None:
     Account.objects.create(scope=Scope.DAY, key=f"{hub.now:%Y-%m-%d}", spent_calls=3)
     goal()
 
-    assert ("The budget of executing has no room.",) == hub.think().holds
+    assert ("The executing budget is used up.",) == hub.think().holds
 
 
 def test_a_paused_hub_begins_nothing_and_says_who_paused_it(hub: Hub) -> None:
