@@ -8,7 +8,17 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.brain import actions, read
 from apps.brain.models import Brain, Stay
+from apps.brain.read import Report
 from apps.events.admin import Shown
+
+
+def _report(brain: Brain) -> Report:
+    """Made once for the row of one request, however many columns show something of it."""
+    made: Report | None = getattr(brain, "_shown", None)
+    if made is None:
+        made = read.report(stays=0)
+        setattr(brain, "_shown", made)  # noqa: B010  no field of a brain
+    return made
 
 
 @admin.register(Brain)
@@ -27,16 +37,16 @@ class BrainAdmin(Shown[Brain]):
         return super().changelist_view(request, extra_context)
 
     @admin.display(boolean=True)
-    def paused(self, _: Brain) -> bool:
-        return read.report(stays=0).pause is not None
+    def paused(self, brain: Brain) -> bool:
+        return _report(brain).pause is not None
 
     @admin.display(description="next")
-    def next_step(self, _: Brain) -> str:
-        return read.report(stays=0).next or ""
+    def next_step(self, brain: Brain) -> str:
+        return _report(brain).next or ""
 
     @admin.display
-    def held_back_by(self, _: Brain) -> str:
-        return " ".join(read.report(stays=0).holds)
+    def held_back_by(self, brain: Brain) -> str:
+        return " ".join(_report(brain).holds)
 
     @admin.action(description="Pause: begin nothing by itself", permissions=["act"])
     def pause(self, request: HttpRequest, _: QuerySet[Brain]) -> None:

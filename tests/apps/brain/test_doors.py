@@ -138,6 +138,17 @@ def test_the_admin_shows_it_and_pauses_and_resumes() -> None:
     assert 403 == client.get(reverse("admin:brain_brain_add")).status_code
 
 
+def test_the_admin_looks_at_the_hub_once_for_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[read.Report] = []
+    real = read.report
+    monkeypatch.setattr(read, "report", lambda **wanted: made.append(real(**wanted)) or made[-1])
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+
+    assert b"A new hub has nothing to do." in client.get(reverse("admin:brain_brain_changelist")).content
+    assert 1 == len(made)
+
+
 def test_the_command_says_how_things_are_in_words(hub: Hub) -> None:
     hub.later(minutes=1)
     hub.do()
