@@ -234,9 +234,10 @@ def _repos(signals: Signals) -> Iterator[Issue]:
 
 def _broken(sick: Sick) -> Issue:
     """Critical until goals are there for what is wrong, or were turned away: then it is for people to go on."""
-    goals = f"; goal {', '.join(map(str, sick.goals))} is to mend it" if sick.goals else ""
+    numbers = ", ".join(map(str, sick.goals))
+    goals = f"; goal{'s' * (len(sick.goals) > 1)} {numbers} {'are' if len(sick.goals) > 1 else 'is'} to mend it"
     why_not = f"; not being mended: {'; '.join(sick.kept_back)}" if sick.kept_back else ""
-    detail = f"the default branch is broken: {', '.join(sick.faults)}{goals}{why_not}"
+    detail = f"the default branch is broken: {', '.join(sick.faults)}{goals if numbers else ''}{why_not}"
     untouched = len(sick.faults) > len(sick.goals) + len(sick.kept_back)
     curable = not sick.paused and len(sick.faults) > len(sick.goals) + sick.given_up
     remedy = "hand in one goal for each fault" if curable else ""
