@@ -141,7 +141,12 @@ def test_the_admin_shows_it_and_pauses_and_resumes() -> None:
 def test_the_admin_looks_at_the_hub_once_for_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[read.Report] = []
     real = read.report
-    monkeypatch.setattr(read, "report", lambda **wanted: made.append(real(**wanted)) or made[-1])
+
+    def report(**wanted: Any) -> read.Report:
+        made.append(real(**wanted))
+        return made[-1]
+
+    monkeypatch.setattr(read, "report", report)
     client = Client()
     client.force_login(User.objects.create_superuser("ann"))
 

@@ -364,7 +364,12 @@ def test_work_of_the_hub_that_runs_when_it_is_paused_ends_and_nothing_follows(hu
 @pytest.mark.parametrize("state", [S.IMPROVING, S.HEALING])
 def test_work_that_was_queued_before_a_pause_is_not_done_in_it(hub: Hub, state: State) -> None:
     done: list[State] = []
-    hub.work[state] = lambda: done.append(state) or 0
+
+    def work() -> int:
+        done.append(state)
+        return 1
+
+    hub.work[state] = work
     hub.critical = state is S.HEALING
     hub.later(minutes=1)
     assert hub.is_in(state)

@@ -13,7 +13,7 @@ from agentcom.schedules import SCHEDULES
 from apps.brain import actions as brain
 from apps.events.models import Event
 from apps.forge import merging
-from apps.goals import gate
+from apps.goals import gate, own
 from apps.goals.actions import Wanted
 from apps.goals.models import Goal
 from apps.insight import checkups, fixing, jobs
@@ -121,7 +121,7 @@ def test_a_head_that_is_green_again_is_well(checked: Workshop) -> None:
 def wanted(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
     """What is handed in for faults."""
     found: list[Wanted] = []
-    real = fixing.submit_own
+    real = own.submit_own
 
     def submit(one: Wanted, **more: Any) -> Goal:
         found.append(one)
