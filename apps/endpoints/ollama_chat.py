@@ -52,7 +52,7 @@ async def chat(
         raise ThinkingFailed("thinking_slow", f"It took more than {seconds:g} seconds.", usage=used) from late
     except Forbidden as no:
         raise ThinkingFailed("thinking_forbidden", str(no)) from no
-    except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as problem:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
         raise _broken(problem, heard if answered else None) from problem
     finally:
         await client.close()
@@ -136,4 +136,5 @@ def _broken(problem: Exception, heard: Heard | None) -> ThinkingFailed:
         return ThinkingFailed("thinking_unreachable", words)
     used = heard.usage() if heard else None
     talks = isinstance(problem, httpx.RemoteProtocolError) and not heard and "without sending" not in str(problem)
-    return ThinkingFailed("thinking_garbled" if talks else "thinking_broke_off", words, usage=used)
+    garbled = talks or isinstance(problem, httpx.DecodingError)
+    return ThinkingFailed("thinking_garbled" if garbled else "thinking_broke_off", words, usage=used)

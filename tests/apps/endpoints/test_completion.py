@@ -260,6 +260,12 @@ FAULTS: dict[str, tuple[Any, str, bool, str]] = {
     "half a line": (Fault(name="half_line", first=SOME), "thinking_broke_off", True, "uncertain"),
     "no answer": (Fault(name="no_answer"), "thinking_broke_off", True, "uncertain"),
     "no http": (Fault(name="no_http"), "thinking_garbled", True, "uncertain"),
+    "compressed": (
+        Fault(name="status", status=200, headers={"Content-Encoding": "gzip"}), "thinking_garbled", True, "uncertain"
+    ),
+    "compressed refusal": (
+        Fault(name="status", status=500, headers={"Content-Encoding": "br"}), "thinking_garbled", True, "uncertain"
+    ),
     "no json": (Fault(name="raw", first=SOME, raw=b"{broken\n"), "thinking_garbled", True, "uncertain"),
     "no object": (Fault(name="raw", first=SOME, raw=b"[1]\n"), "thinking_garbled", True, "uncertain"),
     "no utf-8": (Fault(name="raw", first=SOME, raw=b'{"a": "\xff"}\n'), "thinking_garbled", True, "uncertain"),
