@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -10,8 +11,8 @@ from sidecar.operator import shown
 from sidecar.operator.rest import Hub, Unreachable
 
 EVERY_SECONDS = 2.0
-PATIENCE = 150
-"""So many times in a row the hub may not answer, about five minutes, before watching ends."""
+PATIENCE_SECONDS = 300.0
+"""So long the hub may not answer before watching ends."""
 
 
 class Ending(IntEnum):
@@ -74,7 +75,7 @@ def _watch(
     sleep: Callable[[float], None],
     also: _Slices | None = None,
 ) -> Ending:
-    newest, missed = 0, 0
+    newest, answered = 0, time.monotonic()
     while True:
         try:
             row = hub.get(path)  # before the history, so that its end is told before watching ends
@@ -85,10 +86,9 @@ def _watch(
                     say(shown.event(event))
             if also is not None:
                 also.look()
-            missed = 0
+            answered = time.monotonic()
         except Unreachable:
-            missed += 1
-            if missed >= PATIENCE:
+            if time.monotonic() - answered >= PATIENCE_SECONDS:
                 raise
         else:
             if (ending := look(row)) is not None:

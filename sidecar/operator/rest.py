@@ -15,6 +15,8 @@ ANSWER_SECONDS = 30.0
 TRIES = 3
 PAUSE_SECONDS = 1.0
 BUSY = 429
+AWAY = frozenset({502, 503, 504})
+"""What a proxy says while there is no hub behind it."""
 XML = "application/xml"
 
 
@@ -85,8 +87,8 @@ class Hub:
     def _ask(self, method: str, path: str, *, again: bool, **given: Any) -> Any:
         for left in reversed(range(TRIES if again else 1)):
             try:
-                answer = self._client.request(method, path, **given)
-            except (httpx.TransportError, httpx.InvalidURL) as problem:
+                answer = self._answer(method, path, given)
+            except (httpx.HTTPError, httpx.InvalidURL) as problem:
                 if not left:
                     raise Unreachable(f"{self.hub} does not answer: {_why(problem)}.") from problem
                 self._sleep(PAUSE_SECONDS)
@@ -96,6 +98,12 @@ class Hub:
                 continue
             return _read(answer)
         raise AssertionError("the last try answers or raises")
+
+    def _answer(self, method: str, path: str, given: Mapping[str, Any]) -> httpx.Response:
+        answer = self._client.request(method, path, **given)
+        if answer.status_code in AWAY:
+            raise httpx.ProxyError(f"HTTP {answer.status_code}")
+        return answer
 
 
 def _why(problem: Exception) -> str:

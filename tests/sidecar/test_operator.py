@@ -189,6 +189,25 @@ def test_watching_outlasts_a_hub_that_is_away_for_a_while(agentcom, monkeypatch)
     assert 1 == agentcom("goal", "watch", str(goal.pk))
 
 
+@pytest.mark.parametrize(("missed", "code"), [(3, 1), (4, 3)])
+def test_watching_ends_five_minutes_after_the_last_answer_however_slow_each_call_is(
+    agentcom, monkeypatch, missed, code
+):
+    goal = planning.goal(status=GoalStatus.CANCELLED)
+    clock, reach = [1_000.0], Hub.get
+
+    def away(hub: Hub, path: str, **query: Any) -> Any:
+        if clock[0] < 1_000.0 + 92.0 * missed:
+            clock[0] += 92.0  # as long as three tries of one call may take
+            raise Unreachable("gone")
+        return reach(hub, path, **query)
+
+    monkeypatch.setattr(Hub, "get", away)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    assert code == agentcom("goal", "watch", str(goal.pk))
+
+
 def test_a_task_is_handed_in_shown_watched_and_cancelled(agentcom, capsys):
     assert 0 == agentcom("task", "Sort imports", "--repo", "textkit", "--command", "ruff check --fix .")
     task = Task.objects.get()
@@ -298,6 +317,19 @@ def test_handing_in_is_tried_again_under_the_same_key():
     assert 3 == len(asked)
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_without_a_hub_behind_it_is_no_answer(status):
+    gone = httpx.Response(status, text="<html>Bad gateway</html>")
+    hub, asked = answering(gone, gone, httpx.Response(201, json={"id": 7}))
+    assert {"id": 7} == hub.hand_in("/api/goals", {"title": "t"})
+    assert 1 == len({request.headers["Idempotency-Key"] for request in asked})
+
+    hub, asked = answering(gone, httpx.Response(200, json={}))
+    with pytest.raises(Unreachable, match=f"http://hub.example does not answer: HTTP {status}"):
+        hub.post("/api/goals/7/approve")
+    assert 1 == len(asked)
+
+
 def test_a_decision_is_asked_for_once():
     hub, asked = answering(httpx.ReadTimeout("late"), httpx.Response(200, json={}))
 
@@ -317,7 +349,7 @@ def test_a_busy_hub_is_asked_again_when_it_says():
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (httpx.Response(502, text="<html>"), "This is no hub"),
+        (httpx.Response(500, text="<html>"), "This is no hub"),
         (httpx.Response(401, json={"code": "x", "detail": "Invalid token."}), "run `agentcom login` again"),
         (httpx.Response(400, json={"checks": [{"type": ["Wrong."]}], "tags": ["Short."]}), "checks: type: Wrong."),
         (httpx.Response(409, json=[]), "409"),
