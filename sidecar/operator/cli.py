@@ -196,7 +196,8 @@ def _open(mine: Account) -> Hub:
 
 def _tell(asked: argparse.Namespace, answer: Any, lines: Iterable[str]) -> None:
     if asked.json:
-        _say(json.dumps(answer, indent=2, ensure_ascii=False))
+        # In ASCII: what a stranger wrote must not steer the terminal, and JSON leaves only DEL as it is.
+        _say(json.dumps(answer, indent=2).replace("\x7f", "\\u007f"))
         return
     for line in lines:
         _say(line)

@@ -75,6 +75,17 @@ def test_a_goal_after_another_one_and_as_json(agentcom, capsys):
     assert [first.pk] == [each.prerequisite_id for each in Goal.objects.get(pk=made["id"]).prerequisites.all()]
 
 
+def test_json_holds_no_character_that_steers_a_terminal(agentcom, capsys):
+    title = "Read\x1b[2J \x9b31m \u202e dates\x7f …"
+    planning.goal(title)
+
+    agentcom("goals", "--json")
+
+    out = capsys.readouterr().out
+    assert title == json.loads(out)[0]["title"]
+    assert all(char == "\n" or (char.isascii() and char.isprintable()) for char in out)
+
+
 def test_a_document_is_handed_in(agentcom, tmp_path, capsys):
     file = tmp_path / "goal.xml"
     file.write_text('<goal repo="textkit"><title>Read dates</title></goal>')

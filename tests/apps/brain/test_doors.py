@@ -184,6 +184,14 @@ def test_the_command_pauses_resumes_and_tells_of_the_past(hub: Hub) -> None:
     assert 1 == len(said("history", "--last", "1"))
 
 
+def test_what_people_wrote_does_not_steer_the_terminal(hub: Hub) -> None:
+    actions.pause(by="ann\x1b]0;owned\x07", reason="gone\x1b[2J\u202e\nstate: fine")
+
+    out = said("status")
+    assert any("ann ]0;owned" in line and line.endswith(": gone [2J  state: fine") for line in out)
+    assert all(line.isprintable() for line in [*out, *said("history"), *said("think")])
+
+
 def test_a_command_that_is_not_there_is_refused() -> None:
     with pytest.raises(CommandError, match="invalid choice: 'sleep'"):
         call_command("brain", "sleep")

@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def _status(self, _: dict[str, Any]) -> None:
         for line in status(read.report(stays=0)):
-            self.stdout.write(line)
+            self.stdout.write(plain(line))
 
     def _pause(self, options: dict[str, Any]) -> None:
         done = actions.pause(by=BY, reason=options["reason"])
@@ -44,17 +44,22 @@ class Command(BaseCommand):
 
     def _history(self, options: dict[str, Any]) -> None:
         for stay in Stay.objects.all()[: max(1, options["last"])]:
-            self.stdout.write(line_of(stay))
+            self.stdout.write(plain(line_of(stay)))
 
     def _think(self, options: dict[str, Any]) -> None:
         before = actions.current().transition_count
         actions.think()
         moved = list(Stay.objects.filter(move__gt=before).order_by("move"))
         for stay in moved:
-            self.stdout.write(line_of(stay))
+            self.stdout.write(plain(line_of(stay)))
         if not moved:
             self.stdout.write("It stays where it is.")
         self._status(options)
+
+
+def plain(text: str) -> str:
+    """What others wrote, such as why the hub is paused, must not reach the terminal as it is."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def status(report: read.Report) -> list[str]:
