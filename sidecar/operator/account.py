@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 HUB, TOKEN = "AGENTCOM_HUB", "AGENTCOM_TOKEN"
 HOW = f"Run `agentcom login HUB`, or set {HUB} and {TOKEN}."
 
@@ -61,9 +63,16 @@ def save(account: Account, environ: Mapping[str, str] = os.environ) -> Path:
 def address(text: str) -> str:
     """A hub's address as we use it. Raises AccountProblem."""
     text = text.strip()
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise AccountProblem(f"{text[:100]!r} is not the address of a hub, such as http://hub.example:8000.")
+    problem = AccountProblem(f"{text[:100]!r} is not the address of a hub, such as http://hub.example:8000.")
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port  # only reading it finds out whether it is one
+        httpx.URL(parts.geturl())  # which will be called, and is stricter
+    except (ValueError, httpx.InvalidURL) as error:
+        raise problem from error
+    is_place = parts.hostname and port != 0 and not any(char.isspace() or char == "@" for char in parts.netloc)
+    if parts.scheme not in {"http", "https"} or not is_place or parts.query or parts.fragment:
+        raise problem
     return parts.geturl().rstrip("/")
 
 

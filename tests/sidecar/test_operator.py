@@ -297,10 +297,31 @@ def test_a_file_that_cannot_be_used_is_said(home, capsys, kept):
     assert "agentcom login HUB" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "ftp://x", "http://", "not a host?x=1", "http://x#y"])
-def test_what_is_no_address_is_said(text):
-    with pytest.raises(AccountProblem):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "not a host?x=1",
+        "http://x#y",
+        "http://hub:80x",
+        "http://hub:70000",
+        "http://hub:0",
+        "http://[::1",
+        "http://[::1]]",
+        "http://[x]",
+        "http://hub\x00",
+        "http://a b",
+        "http://me@hub",
+        f"http://{'x' * 70_000}",
+    ],
+)
+def test_what_is_no_address_is_said(text, home, capsys):
+    with pytest.raises(AccountProblem, match="is not the address of a hub"):
         account.address(text)
+    assert 1 == cli.main(["login", text, "--token", "act_x"])
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[Hub, list[httpx.Request]]:
