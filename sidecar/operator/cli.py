@@ -66,7 +66,7 @@ def _goal(asked: argparse.Namespace) -> int:
     hub = _open(account.known())
     if verb := _verb(asked.words, GOAL_VERBS):
         return _on_goal(hub, verb, int(asked.words[1]), asked)
-    made = hub.hand_in("/api/goals", _document(asked.file) if asked.file else _wanted_goal(asked))
+    made = hub.hand_in("/api/goals", _wanted_document(asked) if asked.file else _wanted_goal(asked))
     _tell(asked, made, [f"goal {made['id']} is in the backlog: {hub.hub}/goals/{made['id']}"])
     return _watched(follow.goal, hub, made["id"], asked) if asked.wait else 0
 
@@ -94,6 +94,13 @@ def _both(asked: argparse.Namespace, title: str, rest: str) -> dict[str, Any]:
         "priority": asked.priority,
         "depends_on": asked.after,
     }
+
+
+def _wanted_document(asked: argparse.Namespace) -> bytes:
+    given = {**_both(asked, *words.titled(asked.words)), "tags": asked.tag, "needs_approval": asked.approve}
+    if words.stripped(given):
+        raise Usage(f"All of the goal stands in {asked.file}; leave out the words and options that describe it.")
+    return _document(asked.file)
 
 
 def _document(file: Path) -> bytes:

@@ -126,7 +126,13 @@ def brain(row: Row) -> Iterator[str]:
         yield f"  held back: {plain(hold)}"
     yield f"  goals: {row['pending']} could begin, {row['active']} under way, {row['waiting']} wait for people"
     for purse in row["budgets"]:
-        yield f"  {purse['state']}, {purse['period']}: {purse['used']} of {purse['limit']} {purse['measure']}"
+        yield f"  {purse['state']}, {purse['period']}: {_spent(purse)}"
+
+
+def _spent(purse: Row) -> str:
+    if purse["measure"] == "micro":
+        return f"{dollars(purse['used'])} of {dollars(purse['limit'])}"
+    return f"{purse['used']} of {purse['limit']} {purse['measure']}"
 
 
 def dollars(micro: float) -> str:

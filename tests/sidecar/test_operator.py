@@ -99,6 +99,22 @@ def test_a_document_is_handed_in(agentcom, tmp_path, capsys):
     assert 2 == agentcom("goal", "--file", str(tmp_path / "none.xml"))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["Read dates"], ["--repo", "textkit"], ["--tag", "dates"], ["--no-approve"], ["--approve"], ["--after", "1"],
+        ["--criterion", "x"], ["--check", "tests_pass"], ["--priority", "high"], ["--description", "x"],
+    ],
+)  # fmt: skip
+def test_what_a_document_would_make_void_is_refused(agentcom, tmp_path, capsys, more):
+    file = tmp_path / "goal.xml"
+    file.write_text('<goal repo="textkit"><title>Read week dates</title></goal>')
+
+    assert 2 == agentcom("goal", "--file", str(file), *more)
+    assert "leave out the words and options" in capsys.readouterr().err
+    assert not Goal.objects.exists()
+
+
 def test_goals_are_listed(agentcom, capsys):
     planning.goal("One\x1b[2J")
     planning.goal("Two", GoalStatus.NEEDS_REVIEW)
@@ -426,10 +442,19 @@ def test_the_hub_by_itself_is_shown():
     row = {
         "state": "resting", "seconds": 90, "why": "Nothing to do.", "pause": {"by": "ann", "reason": "Holiday."},
         "doing": "It rests.", "next": None, "holds": ["No budget."], "pending": 1, "active": 0, "waiting": 2,
-        "budgets": [{"state": "executing", "period": "hour", "used": 3, "limit": 20, "measure": "calls"}],
+        "budgets": [
+            {"state": "executing", "period": "hour", "used": 3, "limit": 20, "measure": "calls"},
+            {"state": "healing", "period": "day", "used": 1_200, "limit": 2_500_000, "measure": "micro"},
+        ],
     }  # fmt: skip
 
     out = "\n".join(shown.brain(row))
 
-    for says in ("resting for 1 min", "paused by ann: Holiday.", "held back: No budget.", "3 of 20 calls"):
+    for says in (
+        "resting for 1 min",
+        "paused by ann: Holiday.",
+        "held back: No budget.",
+        "3 of 20 calls",
+        "$0.0012 of $2.50",
+    ):
         assert says in out
