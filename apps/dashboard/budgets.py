@@ -77,7 +77,7 @@ def strained(now: datetime) -> list[Allowed]:
 def budgets(now: datetime) -> list[Allowed]:
     """The budgets in force now, the widest first. Three queries at most, however many there are."""
     found = {(budget.scope, budget.key): budget for budget in Budget.objects.all()}
-    current = dict(keys_of({}, "", now))
+    current = dict(keys_of({}, "", now, own=True))
     shown = [budget for budget in found.values() if _in_force(budget, found, current)]
     known = _accounts([(budget.scope, _key_now(budget, current)) for budget in shown])
     shown.sort(key=_place)

@@ -46,7 +46,8 @@ AFTERWARDS = timedelta(minutes=1)
 class Question:
     """What is asked, what for, and which state of the hub pays. `schema` is a JSON schema of the answer.
 
-    `call_id` is of this one call: another try is another call. `max_output` in tokens.
+    `call_id` is of this one call: another try is another call. `max_output` in tokens. `own`: it is for what the hub
+    wants of itself, which has a share of its own.
     """
 
     purpose: str
@@ -57,6 +58,7 @@ class Question:
     schema: Mapping[str, Any] | None = None
     scopes: Mapping[str, str] = field(default_factory=dict)
     max_output: int = 2_048
+    own: bool = False
 
     @property
     def estimate(self) -> Estimate:
@@ -176,6 +178,7 @@ def _reserve(question: Question, chosen: Thinker) -> None:
                 model=chosen.priced,
                 purpose=question.purpose,
                 estimate=question.estimate,
+                own=question.own,
                 ttl=timedelta(seconds=settings.THINKING_SECONDS) + AFTERWARDS,
                 now=now,
             )

@@ -141,6 +141,7 @@ def question(claim: Claim, purpose: str, nth: int, asked: Prompt, schema: Mappin
         call_id=claim.call_id(purpose, nth),
         scopes={"goal": str(claim.goal.pk), "repo": claim.goal.repo.slug},
         max_output=most,
+        own=claim.goal.is_own,
     )
 
 

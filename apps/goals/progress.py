@@ -24,6 +24,7 @@ from apps.goals.standing import REFUSED, following, parts_of, slices_of
 from apps.repos.trusted import GitFailed
 from apps.tasks import actions as tasks
 from apps.tasks.actions import OURS, Submission
+from apps.tasks.spending import OWN
 
 logger = structlog.get_logger(__name__)
 MOST_STEPS = 20
@@ -125,7 +126,7 @@ def _submit(goal: Goal, one: Slice, remarks: Sequence[Mapping[str, str]]) -> Non
         success_criteria=one.success_criteria,
         file_hints=one.file_hints,
         remarks=remarks,
-        metadata={"slice": one.number},
+        metadata={"slice": one.number, **({OWN: True} if goal.is_own else {})},
         goal=goal.pk,
         start=goal.branch,
         idempotency_key=f"{OURS}goal-{goal.pk}-slice-{one.number}-{one.handed + 1}",

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
+from django.utils import timezone
 
 from apps.goals import standing
 from apps.goals.backlog import AWAITING_APPROVAL
 from apps.goals.course import State
 from apps.goals.lifecycle import ACTIVE, GoalStatus
 from apps.goals.models import Dependency, Goal, Merge, Plan, Slice
+from apps.ledger import accounts
 from apps.ledger.lifecycle import ChargeStatus
+from apps.ledger.limits import Scope, keys_of
 from apps.ledger.models import Charge
 from apps.ledger.pricing import CLASSES
 from apps.tasks.models import Attempt, Task
@@ -117,7 +121,7 @@ def _spent(found: dict[str, Any], name: str) -> Spent:
 
 
 def holds(goals: Sequence[Goal]) -> dict[int, str]:
-    """What keeps each of `goals` from going on, in a sentence; nothing for the rest. At most two queries."""
+    """What keeps each of `goals` from going on, in a sentence; nothing for the rest. At most four queries."""
     waiting = [goal.pk for goal in goals if goal.status == GoalStatus.SUBMITTED]
     missing: dict[int, list[Dependency]] = {}
     if waiting:
@@ -129,7 +133,16 @@ def holds(goals: Sequence[Goal]) -> dict[int, str]:
         set(Goal.objects.filter(AWAITING_APPROVAL, pk__in=planned).values_list("pk", flat=True)) if planned else set()
     )
     found = {goal.pk: _hold(goal, missing.get(goal.pk, []), goal.pk in approvable) for goal in goals}
+    at_work = [goal.pk for goal in goals if goal.is_own and goal.status == GoalStatus.EXECUTING and not found[goal.pk]]
+    if at_work and (spent := _own_share(timezone.now())):
+        found |= dict.fromkeys(at_work, spent)
     return {pk: words for pk, words in found.items() if words}
+
+
+def _own_share(now: datetime) -> str:
+    """That what the hub may spend today on goals of its own is used up, in a sentence; empty while it is not."""
+    key = dict(keys_of({}, "", now, own=True))[Scope.OWN_DAY]
+    return accounts.used_up(Scope.OWN_DAY, key, now)
 
 
 def _before(link: Dependency) -> str:

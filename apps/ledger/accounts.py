@@ -16,7 +16,17 @@ from apps.events.kinds import Kind
 from apps.events.log import record
 from apps.events.refused import Refused
 from apps.ledger import pauses
-from apps.ledger.limits import MEASURES, NOTHING, WARNING_PERCENT, Amount, Shortfall, budget_keys, percent, shortfall
+from apps.ledger.limits import (
+    MEASURES,
+    NOTHING,
+    WARNING_PERCENT,
+    Amount,
+    Scope,
+    Shortfall,
+    budget_keys,
+    percent,
+    shortfall,
+)
 from apps.ledger.models import Account, Budget
 from apps.ledger.pricing import dollars
 
@@ -111,6 +121,15 @@ def is_exhausted(account: Account, budget: Budget, now: datetime) -> bool:
     """Whether something was refused just now for want of room; what rests for it asks again every minute."""
     at = account.exhausted_at
     return _is_since(at, budget) and at > now - JUST_NOW
+
+
+def used_up(scope: Scope, key: str, now: datetime) -> str:
+    """That the budget of an account just had no room for something, in a sentence; empty when it had. Two queries."""
+    account = Account.objects.filter(scope=scope, key=key).first()
+    budget = budgets_of([account]).get(account.pk) if account is not None else None
+    if account is None or budget is None or not is_exhausted(account, budget, now):
+        return ""
+    return f"The budget for {account} is used up."
 
 
 def budgets_of(accounts: Iterable[Account]) -> Mapping[int, Budget]:

@@ -48,13 +48,15 @@ def reserve(
     model: str,
     purpose: str,
     estimate: Estimate,
+    own: bool = False,
     ttl: timedelta = RESERVATION_TTL,
     now: datetime | None = None,
 ) -> Charge:
     """Set aside the most that the call can cost, on every account it is for, or on none.
 
-    `scopes` name the task, goal, repo, agent and state, those there are. The same again returns what was reserved.
-    Raises Unpriced, accounts.Exhausted, and CallTaken when `call_id` means another call or one that has ended.
+    `scopes` name the task, goal, repo, agent and state, those there are; `own`: the hub wants it of itself. The same
+    again returns what was reserved. Raises Unpriced, accounts.Exhausted, and CallTaken when `call_id` means another
+    call or one that has ended.
     """
     at = now or timezone.now()
     if found := Charge.objects.filter(call_id=call_id).first():
@@ -64,7 +66,7 @@ def reserve(
         call_id=call_id,
         purpose=purpose,
         **scopes,
-        accounts=accounts.opened(keys_of(scopes, purpose, at)),
+        accounts=accounts.opened(keys_of(scopes, purpose, at, own=own)),
         model=model,
         price_id=row.id,
         estimated_prompt=estimate.prompt,

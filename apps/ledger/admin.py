@@ -84,7 +84,7 @@ def currents(budgets: Iterable[Budget]) -> dict[int, Account | None]:
 
     None for each task and the like, of which there are many. One query.
     """
-    now = dict(keys_of({}, "", timezone.now()))
+    now = dict(keys_of({}, "", timezone.now(), own=True))
     keys = {budget.pk: (budget.scope, key_now(budget.scope, budget.key, now)) for budget in budgets}
     wanted = Q(scope__in={scope for scope, _ in keys.values()}, key__in={key for _, key in keys.values()} - {None})
     found = {(account.scope, account.key): account for account in Account.objects.filter(wanted)}

@@ -47,12 +47,14 @@ def grant(
     least: Amount | None = None,
     model: str,
     ttl: timedelta,
+    own: bool = False,
     now: datetime | None = None,
 ) -> Allowance:
     """Set `amount` aside for calls of `model`, priced as they are today; the same key again returns it.
 
     With `least`, as much of it as the budgets have room for, but not less than that. All of it counts in the hour, day
-    and month of the grant. No money is set aside where the price is free. Raises Unpriced and accounts.Exhausted.
+    and month of the grant; what the hub wants of itself (`own`) also in that day of its own goals. Where the price is
+    free no money is set aside. Raises Unpriced and accounts.Exhausted.
     """
     at = now or timezone.now()
     if found := Allowance.objects.filter(key=key).first():
@@ -69,7 +71,7 @@ def grant(
         price_id=bands[0].id,
         purpose=purpose,
         **scopes,
-        accounts=accounts.opened(keys_of(scopes, purpose, at)),
+        accounts=accounts.opened(keys_of(scopes, purpose, at, own=own)),
         **_granted(amount),
         **_left(amount),
         granted_at=at,

@@ -101,7 +101,8 @@ class BudgetForm(forms.ModelForm[Budget]):
         help_texts: ClassVar[dict[str, str]] = {
             "key": "The number of a task or goal; the name of a repository, an agent, a purpose or a state; an hour, a "
             "day or a month as 2026-12-24T18, 2026-12-24 or 2026-12, which are those of UTC; of a state, healing * for "
-            "each hour or day of it, or one of them as healing 2026-12-24; or * for each.",
+            "each hour or day of it, or one of them as healing 2026-12-24; or * for each. An own day is for what the "
+            "hub wants of itself: its thinking and the attempts of agents.",
         }
 
     @property

@@ -31,6 +31,7 @@ class Scope(StrEnum):
     STATE = "state"
     STATE_HOUR = "state hour"
     STATE_DAY = "state day"
+    OWN_DAY = "own day"
     HOUR = "hour"
     DAY = "day"
     MONTH = "month"
@@ -39,7 +40,13 @@ class Scope(StrEnum):
 
 GIVEN = (Scope.TASK, Scope.GOAL, Scope.REPO, Scope.AGENT, Scope.STATE)
 """Those that the caller names; the others follow from the purpose and the time."""
-PERIODS = {Scope.HOUR: "%Y-%m-%dT%H", Scope.DAY: "%Y-%m-%d", Scope.MONTH: "%Y-%m"}
+PERIODS = {
+    Scope.HOUR: "%Y-%m-%dT%H",
+    Scope.DAY: "%Y-%m-%d",
+    Scope.MONTH: "%Y-%m",
+    Scope.OWN_DAY: "%Y-%m-%d",
+}
+"""How their keys are written. Of an own day are the calls for what the hub wants of itself, whoever makes them."""
 OF_A_STATE = {Scope.STATE_HOUR: Scope.HOUR, Scope.STATE_DAY: Scope.DAY}
 """Periods of one state of the hub. A key is the state and the period's own: `healing 2026-12-24`; or `healing *`."""
 
@@ -157,15 +164,18 @@ def percent(limits: Limits, used: Amount) -> int | None:
     return max(shares, default=None)
 
 
-def keys_of(scopes: Mapping[str, str], purpose: str, at: datetime) -> list[tuple[str, str]]:
+def keys_of(scopes: Mapping[str, str], purpose: str, at: datetime, *, own: bool = False) -> list[tuple[str, str]]:
     """Scope and key of every account that a call at this time is counted in, in the order in which they are made.
 
-    Periods are those of UTC. Raises ValueError for a scope that no caller can give, and for a state of two words.
+    `own`: it is for what the hub wants of itself. Periods are those of UTC. Raises ValueError for a scope that no
+    caller can give, and for a state of two words.
     """
     if unknown := set(scopes) - set(GIVEN):
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
     given = {scope: key for scope, key in scopes.items() if key}
     periods = {scope.value: at.astimezone(UTC).strftime(form) for scope, form in PERIODS.items()}
+    if not own:
+        del periods[Scope.OWN_DAY.value]
     if state := given.get(Scope.STATE):
         if not is_state(state):
             raise ValueError(f"no state: {state}")
@@ -208,6 +218,8 @@ def is_over(scope: str, key: str, now: Mapping[str, str]) -> bool:
 
 def named(scope: str, key: str) -> str:
     """What people call an account or a budget: `goal 7`, `each day`, `each hour of healing`."""
+    if scope == Scope.OWN_DAY:
+        return f"{'each day' if key == EACH else f'day {key}'} of the hub's own goals"
     if scope not in OF_A_STATE:
         return f"each {scope}" if key == EACH else f"{scope} {key}".strip()
     period, (state, _, which) = OF_A_STATE[Scope(scope)], key.partition(" ")

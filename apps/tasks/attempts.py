@@ -140,7 +140,7 @@ _TO_ASSIGN = PreparedObjects(
     lambda task: (
         Task.objects.filter(pk=task)
         .select_related("repo")
-        .only("title", "branch", "work", "generation", "status", "goal", *_OF_ITS_REPO)
+        .only("title", "branch", "work", "generation", "status", "goal", "metadata", *_OF_ITS_REPO)
     ),
     task=int,
 )

@@ -54,10 +54,14 @@ def after_failure(task: Task, attempt: int, outcome: Outcome) -> dict[str, Any]:
 
 @transaction.atomic
 def unaffordable(task: int, generation: int, grade: str, refused: Exhausted | Paused | Unpriced) -> None:
-    """No budget has room for a model of `grade`, it has no price, or spending is paused: the next grade, or a rest."""
+    """No budget has room for a model of `grade`, it has no price, or spending is paused: the next grade, or a rest.
+
+    Another grade may cost less money; tokens and calls it needs as well, so without those the task rests.
+    """
     why = refused.message
     found = Task.objects.get(pk=task)
-    following = escalated(grade, rule_of(found.tier).chain)
+    costs_money = not isinstance(refused, Exhausted) or refused.facts["measure"] == "micro"
+    following = escalated(grade, rule_of(found.tier).chain) if costs_money else None
     changes: dict[str, Any] = {"last_error": why, "demand": None, "not_before": Now() + PAUSE}
     if following:
         if grade in found.grades_before:  # with its own grade back, it would only be refused again

@@ -30,7 +30,7 @@ LONGEST_RUN = 7 * 24 * 3600
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 METADATA_BYTES = 10_000
 METADATA_DEPTH = 6
-RESERVED_METADATA = frozenset({"pull_request", "verification", "checkup"})
+RESERVED_METADATA = frozenset({"pull_request", "verification", "checkup", "own"})
 """Set by the forge on the tasks it submits itself."""
 
 

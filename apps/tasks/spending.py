@@ -35,6 +35,8 @@ every few seconds until it is answered."""
 AT_ONCE = 500
 LIKE = 50
 """So many of the last attempts like it say what one usually needs (AGENTCOM_ESTIMATE=p95)."""
+OWN = "own"
+"""Set in a task's metadata by whoever submits it: the hub wants it of itself, so it is paid from that share too."""
 PARTS = 10
 """An attempt begins with a tenth of what the settings allow it, where budgets have no more left, and not with less."""
 
@@ -67,6 +69,7 @@ def grant(task: Task, attempt: int, agent: str, offer: Offer) -> None:
         least=_part(most),
         model=priced_as(offer.executor, offer.model),
         ttl=timedelta(seconds=task.timeout_seconds) + LATE,
+        own=bool(task.metadata.get(OWN)),
     )
 
 

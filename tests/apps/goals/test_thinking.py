@@ -14,13 +14,19 @@ from apps.endpoints.completion import NoThinker, Question, ThinkingFailed
 from apps.events.models import Event
 from apps.events.refused import Refused
 from apps.forge.models import PullRequest
-from apps.goals import actions, claims, gate, jobs, own
+from apps.goals import actions, claims, gate, jobs, own, reading
 from apps.goals.actions import Wanted
 from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Goal, Merge, Plan, Slice, Source
 from apps.goals.own import TurnedAway
+from apps.ledger import prices
+from apps.ledger.budgets import set_budget
+from apps.ledger.limits import Limits, Scope
+from apps.ledger.models import Account
 from apps.repos.models import Repo
+from apps.tasks.matchmaking import match
 from apps.tasks.models import Attempt, Task
+from apps.tasks.waiting import why
 from tests import cast
 from tests.apps.forge.workshop import drain
 from tests.foundry import Foundry, piece, plan, verdict
@@ -403,6 +409,52 @@ def test_what_the_hub_wants_of_itself_is_paid_by_the_state_that_wanted_it(foundr
     foundry.begun(piece("two"), title="Theirs")
 
     assert ["healing", "executing"] == [asked.state for asked in foundry.asked]
+
+
+def test_thinking_and_work_for_what_the_hub_wants_of_itself_are_paid_from_its_own_share(foundry: Foundry) -> None:
+    prices.load()
+    mine = own.submit_own(wanted(foundry.workshop.repo), fingerprint="x")
+    foundry.replies = [plan(piece("one"))]
+    actions.begin(mine)
+    drain()
+    assert foundry.asked[0].own
+    match()
+    (account,) = Account.objects.filter(scope=Scope.OWN_DAY)
+    assert account.reserved.tokens > 0
+    before = account.reserved
+
+    theirs = foundry.begun(piece("two"), title="Theirs")
+    match()
+
+    assert not foundry.asked[1].own
+    assert ["running"] == foundry.states(theirs)
+    assert before == cast.fresh(account).reserved
+
+
+def test_when_its_share_is_used_up_work_on_the_hubs_own_goals_waits_and_says_so_and_peoples_does_not(
+    foundry: Foundry,
+) -> None:
+    prices.load()
+    set_budget(Scope.OWN_DAY, by="ann", limits=Limits(tokens=1))
+    mine = own.submit_own(wanted(foundry.workshop.repo), fingerprint="x")
+    foundry.replies = [plan(piece("one"))]
+    actions.begin(mine)
+    drain()
+    theirs = foundry.begun(piece("two"), title="Theirs")
+    while match():
+        pass
+
+    held, going = foundry.slice(mine, 1).task, foundry.slice(theirs, 1).task
+    assert held is not None
+    assert going is not None
+    assert ("queued", "assigned") == (held.status, going.status)
+    assert "of the hub's own goals" in why(held)
+    rows = [cast.fresh(mine), cast.fresh(theirs)]
+    (said,) = reading.holds(rows).items()
+    assert (mine.pk, True) == (said[0], said[1].endswith("of the hub's own goals is used up."))
+
+    set_budget(Scope.OWN_DAY, by="ann", limits=Limits(tokens=10**9))
+    assert {} == reading.holds(rows)
 
 
 def unbegun(task: Task) -> None:
