@@ -10,10 +10,13 @@ from lxml import etree
 
 from apps.events.documents import DEEPEST, MOST_BYTES, UNWRITABLE, Unreadable, read, schema, schemas, write
 from apps.goals import documents
+from apps.goals.course import State
 from apps.goals.documents import GOAL, PLAN
 from apps.goals.lifecycle import GoalStatus
 from apps.goals.models import Dependency, Source
+from apps.goals.plan import TIERS
 from apps.repos.checks import TYPES
+from apps.tasks.models import Lane
 from tests.apps.goals import planning
 
 SMALLEST = b'<goal repo="textkit"><title>Read dates</title></goal>'
@@ -67,11 +70,11 @@ SLICES = st.fixed_dictionaries(
     optional={
         **WORDED,
         "round": st.integers(0, 2),
-        "tier": text(10, 1),
-        "state": text(10, 1),
+        "tier": st.sampled_from(TIERS),
+        "state": st.sampled_from(list(map(str, State))),
         "task": NUMBER,
         "tries": st.integers(0, 9),
-        "merged_commit": text(40, 1),
+        "merged_commit": st.from_regex(r"\A([0-9a-f]{40}|[0-9a-f]{64})\Z"),
         "after": st.lists(st.fixed_dictionaries({"number": st.integers(1, 8)}), min_size=1, max_size=3),
     },
 )
@@ -167,6 +170,55 @@ def test_what_is_not_a_goal_is_refused_with_the_reason(document, why):
 
     assert why in refused.value.message
     assert 400 == refused.value.status
+
+
+SLICE_OK = b'<plan goal="1" repo="r"><slices><slice number="1"><title>t</title></slice></slices></plan>'
+
+
+def of_slice(attributes: str, inside: str = "<title>t</title>") -> bytes:
+    return f'<plan goal="1" repo="r"><slices><slice {attributes}>{inside}</slice></slices></plan>'.encode()
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (b"<plan>", "no element found"),
+        (b'<goal repo="r"><title>t</title></goal>', "its root is goal."),
+        (b"<!DOCTYPE plan>" + SLICE_OK, "a document type is not allowed."),
+        (b'<plan repo="r"/>', "goal"),
+        (b'<plan goal="1"/>', "repo"),
+        (b'<plan goal="0" repo="r"/>', "goal"),
+        (b'<plan goal="1" repo=""/>', "repo"),
+        (b'<plan goal="1" repo="r" made-at="soon"/>', "made-at"),
+        (b'<plan goal="1" repo="r"><slice number="1"/></plan>', "slice"),
+        (b'<plan goal="1" repo="r"><slices>words</slices></plan>', "slices"),
+        (SLICE_OK.replace(b"</slices>", b"</slices><slices/>"), "slices"),
+        (of_slice(""), "number"),
+        (of_slice('number="0"'), "number"),
+        (of_slice('number="32768"'), "number"),
+        (of_slice('number="1"', ""), "title"),
+        (of_slice('number="1" round="-1"'), "round"),
+        (of_slice('number="1" tier="gigantic"'), "tier"),
+        (of_slice('number="1" tier=""'), "tier"),
+        (of_slice('number="1" state="asleep"'), "state"),
+        (of_slice('number="1" state="Merged"'), "state"),
+        (of_slice('number="1" task="x"'), "task"),
+        (of_slice('number="1" tries="-1"'), "tries"),
+        (of_slice('number="1" merged-commit="HEAD"'), "merged-commit"),
+        (of_slice(f'number="1" merged-commit="{"A" * 40}"'), "merged-commit"),
+        (of_slice(f'number="1" merged-commit="{"a" * 41}"'), "merged-commit"),
+        (of_slice('number="1" owner="ada"'), "owner"),
+        (of_slice('number="1"', "<title>t</title><after><slice/></after>"), "number"),
+        (of_slice('number="1"', '<title>t</title><checks><check type="pray"/></checks>'), "type"),
+        (of_slice('number="1"', "<title>t</title><x:after/>"), "Namespace prefix x"),
+    ],
+)
+def test_what_is_not_a_plan_is_refused_with_the_reason(document, why):
+    assert 1 == len(read(SLICE_OK, PLAN)["slices"])
+    with pytest.raises(Unreadable) as refused:
+        read(document, PLAN)
+
+    assert why in refused.value.message
 
 
 BOMB = b"".join(
@@ -274,11 +326,17 @@ def test_a_goal_without_a_plan_has_a_plan_without_slices(db):
     assert {"goal": made.pk, "repo": "textkit"} == read(documents.of_plan(made), PLAN)
 
 
-def test_every_kind_of_check_and_status_may_stand_in_a_document():
-    values = {
-        str(element.get("value"))
-        for file in schemas().values()
-        for element in etree.parse(str(file)).iter("{http://www.w3.org/2001/XMLSchema}enumeration")
-    }
+def enumerated(file: str, name: str) -> list[str]:
+    """The words that a type of the schema, or an attribute with a type of its own, may be."""
+    space = {"xs": "http://www.w3.org/2001/XMLSchema"}
+    found = etree.parse(str(schemas()[file])).xpath(f"//*[@name='{name}']//xs:enumeration/@value", namespaces=space)
+    return [str(word) for word in found]
 
-    assert set(TYPES) | set(map(str, GoalStatus)) | set(map(str, Source)) <= values
+
+def test_a_document_knows_exactly_the_words_that_the_code_knows():
+    assert sorted(TIERS) == sorted(enumerated("plan.xsd", "tier"))
+    assert sorted(map(str, State)) == sorted(enumerated("plan.xsd", "slice-state"))
+    assert sorted(map(str, GoalStatus)) == sorted(enumerated("goal.xsd", "status"))
+    assert sorted(map(str, Source)) == sorted(enumerated("goal.xsd", "source"))
+    assert sorted(lane.label.lower() for lane in Lane) == sorted(enumerated("goal.xsd", "priority"))
+    assert sorted(TYPES) == sorted(enumerated("parts.xsd", "check-type"))
