@@ -27,7 +27,7 @@ def planned(aim: Aim, paths: tuple[str, ...] = TREE) -> plan.Plan:
 def judged(evidence: Evidence) -> Verdict:
     said = planner.thought(prompts.judge(AIM, evidence, budget_tokens=BUDGET).prompt)
     assert said is not None
-    return judging.read(said, criteria=len(AIM.criteria), citable=evidence.citable)
+    return judging.read(said, criteria=len(AIM.criteria), citable=evidence.citable, repo="textkit")
 
 
 @pytest.fixture

@@ -329,8 +329,8 @@ def test_a_goal_without_a_plan_has_a_plan_without_slices(db):
 def enumerated(file: str, name: str) -> list[str]:
     """The words that a type of the schema, or an attribute with a type of its own, may be."""
     space = {"xs": "http://www.w3.org/2001/XMLSchema"}
-    found = etree.parse(str(schemas()[file])).xpath(f"//*[@name='{name}']//xs:enumeration/@value", namespaces=space)
-    return [str(word) for word in found]
+    found = etree.parse(str(schemas()[file])).iterfind(f".//*[@name='{name}']//xs:enumeration", namespaces=space)
+    return [str(word.get("value")) for word in found]
 
 
 def test_a_document_knows_exactly_the_words_that_the_code_knows():

@@ -416,11 +416,11 @@ def test_what_an_agent_cli_spends_is_not_ours_to_count():
     assert not Allowance.objects.exists()
 
 
-def test_a_new_hub_spends_at_most_five_dollars_a_day():
+def test_a_new_hub_spends_at_most_five_dollars_a_day_and_half_of_that_on_one_goal():
     in_money = Budget.objects.filter(limit_micro__isnull=False)
-    (day, own) = in_money.order_by("scope").values_list("scope", "key", "limit_micro")
+    rows = list(in_money.order_by("scope").values_list("scope", "key", "limit_micro"))
 
-    assert (("day", "*", 5_000_000), ("own day", "*", 1_000_000)) == (day, own)
+    assert [("day", "*", 5_000_000), ("goal", "*", 2_500_000), ("own day", "*", 1_000_000)] == rows
 
 
 @override_settings(ATTEMPT_MICROUSD=2_000_000)
