@@ -38,10 +38,12 @@ class StaySerializer(serializers.ModelSerializer[Stay]):
 
 
 class PurseSerializer(serializers.Serializer[Any]):
-    """One limit of one state: so much of it is spent or set aside."""
+    """One limit of one state, or of all: so much of it is spent or set aside."""
 
-    state = serializers.ChoiceField(choices=BRAIN.choices)
-    period = serializers.ChoiceField(choices=["hour", "day", "in all"])
+    state = serializers.ChoiceField(
+        choices=BRAIN.choices, allow_blank=True, help_text="Empty for what all states share with everything else."
+    )
+    period = serializers.ChoiceField(choices=["hour", "day", "month", "in all"])
     measure = serializers.ChoiceField(choices=["calls", "tokens", "micro"])
     used = serializers.IntegerField()
     limit = serializers.IntegerField()

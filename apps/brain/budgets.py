@@ -25,7 +25,18 @@ THINKING = (State.EXECUTING, State.IMPROVING, State.CONTEMPLATING, State.HEALING
 CALL = Amount(tokens=1, calls=1)
 """The least that any call asks for; money it needs only where a model costs some."""
 HUB = (Scope.HOUR, Scope.DAY, Scope.MONTH, Scope.HUB)
-PERIODS = {Scope.STATE_HOUR: "hour", Scope.STATE_DAY: "day", Scope.STATE: "in all"}
+"""They bound the thinking in all states, together with everything else that calls models."""
+ALL_STATES = "all states"
+"""What people read in the place of a state that is empty."""
+PERIODS = {
+    Scope.STATE_HOUR: "hour",
+    Scope.STATE_DAY: "day",
+    Scope.STATE: "in all",
+    Scope.HOUR: "hour",
+    Scope.DAY: "day",
+    Scope.MONTH: "month",
+    Scope.HUB: "in all",
+}
 
 
 @dataclass(frozen=True)
@@ -64,10 +75,10 @@ def room(now: datetime) -> frozenset[State]:
 
 
 def purses(now: datetime) -> list[Purse]:
-    """Every limit of every state, in the order of the states, the hour first."""
-    found = [shelf for shelf in _shelves(now) if shelf.state]
-    order = list(PERIODS)
-    found.sort(key=lambda shelf: (THINKING.index(State(shelf.state)), order.index(shelf.scope)))
+    """Every limit of every state, in the order of the states, then those that all states share; the hour first."""
+    found = _shelves(now)
+    states, order = [*map(str, THINKING), ""], list(PERIODS)
+    found.sort(key=lambda shelf: (states.index(shelf.state), order.index(shelf.scope)))
     return [
         Purse(shelf.state, PERIODS[shelf.scope], measure, getattr(shelf.used, measure), limit, shelf.limits.enforce)
         for shelf in found

@@ -126,7 +126,7 @@ def brain(row: Row) -> Iterator[str]:
         yield f"  held back: {plain(hold)}"
     yield f"  goals: {row['pending']} could begin, {row['active']} under way, {row['waiting']} wait for people"
     for purse in row["budgets"]:
-        yield f"  {purse['state']}, {purse['period']}: {_spent(purse)}"
+        yield f"  {purse['state'] or 'all states'}, {purse['period']}: {_spent(purse)}"
 
 
 def _spent(purse: Row) -> str:

@@ -444,7 +444,7 @@ def test_the_hub_by_itself_is_shown():
         "doing": "It rests.", "next": None, "holds": ["No budget."], "pending": 1, "active": 0, "waiting": 2,
         "budgets": [
             {"state": "executing", "period": "hour", "used": 3, "limit": 20, "measure": "calls"},
-            {"state": "healing", "period": "day", "used": 1_200, "limit": 2_500_000, "measure": "micro"},
+            {"state": "", "period": "day", "used": 1_200, "limit": 2_500_000, "measure": "micro"},
         ],
     }  # fmt: skip
 
@@ -455,6 +455,6 @@ def test_the_hub_by_itself_is_shown():
         "paused by ann: Holiday.",
         "held back: No budget.",
         "3 of 20 calls",
-        "$0.0012 of $2.50",
+        "all states, day: $0.0012 of $2.50",
     ):
         assert says in out

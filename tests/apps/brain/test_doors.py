@@ -17,8 +17,10 @@ from django_q.models import OrmQ
 
 from agentcom.reactions import REACTIONS
 from apps.brain import actions, read
+from apps.brain.documents import SNAPSHOT
 from apps.brain.lifecycle import State
 from apps.brain.models import Brain
+from apps.events import documents as doc
 from apps.events.kinds import Kind
 from apps.goals import actions as goals
 from apps.goals import gate
@@ -72,7 +74,7 @@ def test_a_report_of_a_hub_that_never_thought_changes_nothing() -> None:
 
 
 def test_a_budget_of_a_state_in_all_and_one_that_only_warns(hub: Hub) -> None:
-    Budget.objects.filter(scope__startswith="state").delete()
+    Budget.objects.all().delete()
     set_budget(Scope.STATE, "healing", by="ann", limits=Limits(tokens=100, enforce=False))
     Account.objects.create(scope=Scope.STATE, key="healing", spent_tokens=250)
     (purse,) = read.report(now=hub.now).budgets
@@ -86,6 +88,28 @@ def test_a_budget_of_a_state_in_all_and_one_that_only_warns(hub: Hub) -> None:
         purse.enforced,
     )
     assert 100 == purse.percent
+
+
+def test_what_bounds_all_states_is_shown_after_them(hub: Hub, caller: rest.Caller) -> None:
+    set_budget(Scope.HUB, by="ann", limits=Limits(tokens=10**6))
+    set_budget(Scope.MONTH, by="ann", limits=Limits(calls=1_000))
+    set_budget(Scope.HOUR, by="ann", limits=Limits(calls=50))
+    Account.objects.create(scope=Scope.DAY, key="2026-03-02", spent_micro=1_500_000)
+    budgets = read.report(now=hub.now).budgets
+
+    shared = [(purse.period, purse.measure, purse.used, purse.limit) for purse in budgets if not purse.state]
+    assert [
+        ("hour", "calls", 0, 50), ("day", "micro", 1_500_000, 5_000_000), ("month", "calls", 0, 1_000),
+        ("in all", "tokens", 0, 10**6),
+    ] == shared  # fmt: skip
+    assert ["", "", "", ""] == [purse.state for purse in budgets][-4:]
+    assert "  budget   all states    this day  $1.50 of $5.00" in said()
+    assert {"state": "", "period": "hour", "measure": "calls", "used": 0, "limit": 50} in [
+        {name: purse[name] for name in ("state", "period", "measure", "used", "limit")}
+        for purse in caller.get("/api/brain").json()["budgets"]
+    ]
+    found = doc.read(caller.get("/api/brain/snapshot.xml").content, SNAPSHOT)["budgets"]
+    assert 4 == sum("state" not in budget for budget in found)
 
 
 def test_rest_shows_and_pauses_and_resumes(caller: rest.Caller) -> None:

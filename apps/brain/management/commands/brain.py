@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.brain import actions, read
-from apps.brain.budgets import Purse
+from apps.brain.budgets import ALL_STATES, Purse
 from apps.brain.models import Stay
 from apps.ledger.accounts import shown
 
@@ -83,7 +83,7 @@ def status(report: read.Report) -> list[str]:
 def spent(purse: Purse) -> str:
     per = purse.period if purse.period == "in all" else f"this {purse.period}"
     used, limit = shown(purse.measure, purse.used), shown(purse.measure, purse.limit)
-    return f"{purse.state:13} {per:9} {used} of {limit}{'' if purse.enforced else ' (warns only)'}"
+    return f"{purse.state or ALL_STATES:13} {per:9} {used} of {limit}{'' if purse.enforced else ' (warns only)'}"
 
 
 def line_of(stay: Stay) -> str:
