@@ -81,7 +81,7 @@ class Answer:
 
 
 class NoThinker(Refused):
-    """Nobody can think for the hub: {why}."""
+    """The hub has no model to plan or judge with: {why}. Add an Ollama on the page Machines, or see docs/thinking.md."""  # noqa: E501  the first line is the message
 
 
 def ask(question: Question) -> Answer:

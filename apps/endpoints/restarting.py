@@ -91,7 +91,10 @@ def take(restart: int, *, by: str) -> bool:
 
 @transaction.atomic
 def answered(restart: int, *, by: str, ok: bool, message: str, seconds: float) -> None:
-    """What came of it. Nothing changes when it was asked of somebody else, has lapsed, or was answered already."""
+    """What came of it, however late.
+
+    Nothing changes when it was asked of somebody else, was answered already, or `lapse` has ended it.
+    """
     outcome = Ending.DONE if ok else Ending.FAILED
     asked = Restart.objects.filter(pk=restart, agent=by, outcome=Ending.OPEN)
     _end(asked, outcome, message=message[-4_000:], seconds=seconds)

@@ -67,18 +67,20 @@ def news(agent: int, connection: str, token: int, told: Told) -> News:
     ended = [_ended(pk, task) for pk, task in over.items()]
     fresh = {attempt.pk: attempt for attempt in _whole(open_now - told.pushed.keys())}
     assigned = {pk: frame for pk, attempt in fresh.items() if (frame := _assignment_or_none(attempt))}
-    asked = restarts.news(agent, told.restarts)
+    endpoints = known.current()
+    asked, told_of = restarts.take(agent, told.restarts)  # it writes, so it comes after all that may fail
     # only what is returned counts as told: whatever is raised before this is looked at again
     for pk in over:
         told.forget(pk)
     told.pushed |= {pk: fresh[pk].task_id for pk in assigned}
-    return News((*ended, *_standing_news(told, rows[0][3:]), *asked, *assigned.values()))
+    told.restarts = told_of
+    return News((*ended, *_standing_news(told, endpoints, rows[0][3:]), *asked, *assigned.values()))
 
 
-def _standing_news(told: Told, wishes: Sequence[Any]) -> list[messages.Frame]:
+def _standing_news(told: Told, endpoints: messages.EndpointsKnown, wishes: Sequence[Any]) -> list[messages.Frame]:
     """Endpoints, and what the operator wants, if that changed; before new work, which a restarting sidecar refuses."""
     changed: list[messages.Frame] = []
-    if (endpoints := known.current()) != told.endpoints:
+    if endpoints != told.endpoints:
         told.endpoints = endpoints
         changed.append(endpoints)
     if (desired := desired_of(wishes)) != told.desired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from apps.agents.models import Agent
@@ -34,13 +35,16 @@ def refresh() -> tuple[Asking, ...]:
     return _current
 
 
-def news(agent: int, told: set[int]) -> list[messages.Frame]:
-    """What this agent is to restart and has not been told of on its connection."""
-    told.intersection_update(one.restart for one in current())
-    mine = [one for one in current() if one.agent == agent and one.restart not in told]
+def take(agent: int, told: Set[int]) -> tuple[list[messages.Frame], set[int]]:
+    """Write down that this agent does what nobody else does yet: what to tell it, and what it was told of then.
+
+    `told` is what it was told of on its connection. What it has taken stays its own, so twice is once.
+    """
+    asking = current()
+    mine = [one for one in asking if one.agent == agent and one.restart not in told]
     taken = [one for one in mine if restarting.take(one.restart, by=one.name)]
-    told.update(one.restart for one in mine)
-    return [messages.EndpointRestart(restart=one.restart, url=one.url) for one in taken]
+    known = {one.restart for one in asking if one.restart in told} | {one.restart for one in mine}
+    return [messages.EndpointRestart(restart=one.restart, url=one.url) for one in taken], known
 
 
 def _read() -> tuple[Asking, ...]:

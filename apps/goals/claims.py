@@ -140,7 +140,7 @@ def _once_more(goal: Goal, why: str, at: datetime) -> bool:
     """Count a failed call and let the goal rest; True also when a person has to look now, which is for good."""
     tries = goal.tries + 1
     if tries >= settings.THINKING_TRIES:
-        return progress.want_review(goal, f"The hub asked {tries} times and got nowhere. {why}")
+        return progress.want_review(goal, f"{tries} model calls failed. The last error: {why}")
     pause = min(settings.THINKING_BACKOFF * 2 ** min(tries - 1, 20), LONGEST_PAUSE)
     Goal.objects.filter(pk=goal.pk).update(tries=tries, claim_until=None, not_before=at + pause, hold=why[:500])
     record(Kind.GOAL_RETRIED, goal, tell=watchers(goal), tries=tries, reason=why[:500])

@@ -87,7 +87,7 @@ def _ask(claim: Claim, base: str) -> tuple[plan.Plan, str]:
         except Fault as fault:
             keep(claim, reply.text, fault)
             if fault.kind in told or nth > MOST_REPAIRS or time.monotonic() > ends:
-                raise Unusable(f"No plan could be made of what the model said. {fault.message}") from fault
+                raise Unusable(f"The model gave no usable plan. The last fault: {fault.message}") from fault
             told.add(fault.kind)
             asked = prompts.repair(aim, ground, reply.text, fault, budget_tokens=space.question)
 

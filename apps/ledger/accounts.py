@@ -35,25 +35,28 @@ JUST_NOW = timedelta(minutes=15)
 
 
 class Exhausted(Refused):
-    """The budget of {account} has {shown_left} left; {shown_asked} are needed."""
+    """An account has less left than is needed."""
 
     def __init__(self, account: Account, lack: Shortfall) -> None:
+        whose = "the whole hub" if account.scope == Scope.HUB else str(account)
+        needed = (
+            f"{shown(lack.measure, lack.asked)} {'is' if lack.measure == 'micro' or lack.asked == 1 else 'are'} needed"
+        )
         super().__init__(
             "budget_exhausted",
+            f"{needed}, but the budget for {whose} has {shown(lack.measure, lack.left)} left.",
             account=str(account),
             scope=account.scope,
             key=account.key,
             measure=lack.measure,
             left=lack.left,
             asked=lack.asked,
-            shown_left=shown(lack.measure, lack.left),
-            shown_asked=shown(lack.measure, lack.asked),
         )
 
 
 def shown(measure: str, much: int) -> str:
-    """An amount of one measure for people: `$1.50`, `4,000 tokens`."""
-    return dollars(much) if measure == "micro" else f"{much:,} {measure}"
+    """An amount of one measure for people: `$1.50`, `4,000 tokens`, `1 call`."""
+    return dollars(much) if measure == "micro" else f"{much:,} {measure.removesuffix('s') if much == 1 else measure}"
 
 
 def opened(keys: Sequence[tuple[str, str]]) -> list[int]:

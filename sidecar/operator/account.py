@@ -41,7 +41,7 @@ def known(environ: Mapping[str, str] = os.environ) -> Account:
         raise AccountProblem(f"No {'hub' if not hub else 'token'} is known. {HOW}")
     # A token goes to the hub that it is of, not to another one that the environment names.
     if environ.get(HUB) and not environ.get(TOKEN) and address(environ[HUB]) != kept.get("hub"):
-        raise AccountProblem(f"{HUB} names a hub that no token is known of. Set {TOKEN} too.")
+        raise AccountProblem(f"{HUB} is not the hub you logged in to; set {TOKEN} too.")
     return Account(address(hub), token.strip())
 
 

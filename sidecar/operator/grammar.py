@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def _answer() -> argparse.ArgumentParser:
     """How the hub's answer is shown; every command but `login` has this."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="the hub's answer as it is")
+    common.add_argument("--json", action="store_true", help="print the hub's JSON")
     return common
 
 
@@ -57,7 +57,9 @@ def _work() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--repo", default="", metavar="SLUG", help="which repository")
     common.add_argument("--description", default="", help="more words")
-    common.add_argument("--criterion", action="append", default=[], help="what has to be true then; may be repeated")
+    common.add_argument(
+        "--criterion", action="append", default=[], help="must be true when it is done; may be repeated"
+    )
     common.add_argument(
         "--check",
         action="append",
@@ -65,7 +67,9 @@ def _work() -> argparse.ArgumentParser:
         help="tests_pass, 'file_exists: README.md', or a command that has to succeed; may be repeated",
     )
     common.add_argument("--priority", choices=PRIORITIES)
-    common.add_argument("--after", action="append", type=int, default=[], metavar="N", help="only after this one")
+    common.add_argument(
+        "--after", action="append", type=int, default=[], metavar="N", help="start only after number N is done"
+    )
     common.add_argument("--reason", default="", help="why it is cancelled")
     common.add_argument("--wait", action="store_true", help="watch it until it ends or waits for a person")
     return common
@@ -78,7 +82,7 @@ def _goal(goal: argparse.ArgumentParser) -> None:
         "--approve",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="have the plan wait for approval, or not; else as the repository says",
+        help="the plan waits for your approval (--no-approve: starts at once); default: as the repository says",
     )
     goal.add_argument("--file", type=Path, metavar="GOAL.XML", help="hand in this document; - reads standard input")
 
@@ -91,4 +95,4 @@ def _task(task: argparse.ArgumentParser) -> None:
 def _listing(listing: argparse.ArgumentParser, statuses: str) -> None:
     listing.add_argument("--status", default="", help=statuses)
     listing.add_argument("--repo", default="", metavar="SLUG")
-    listing.add_argument("--most", type=int, default=30, metavar="N", help="at most so many (30)")
+    listing.add_argument("--most", type=int, default=30, metavar="N", help="at most N rows (default 30)")

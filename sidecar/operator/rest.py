@@ -121,7 +121,7 @@ def _read(answer: httpx.Response) -> Any:
     try:
         body = answer.json()
     except ValueError as error:
-        raise Refusal(answer.status_code, f"This is no hub: it answered {answer.status_code} without JSON.") from error
+        raise Refusal(answer.status_code, f"Not an AgentCom hub: HTTP {answer.status_code} without JSON.") from error
     if answer.is_success:
         return body
     raise Refusal(answer.status_code, _sentence(answer.status_code, body))

@@ -282,7 +282,7 @@ def test_a_kept_token_is_not_sent_to_another_hub(home, monkeypatch):
     account.save(Account("http://hub.example", "act_secret"))
     monkeypatch.setenv("AGENTCOM_HUB", "http://elsewhere.example")
 
-    with pytest.raises(AccountProblem, match="no token is known of"):
+    with pytest.raises(AccountProblem, match="is not the hub you logged in to; set AGENTCOM_TOKEN too"):
         account.known()
 
 
@@ -397,7 +397,7 @@ def test_a_busy_hub_is_asked_again_when_it_says():
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (httpx.Response(500, text="<html>"), "This is no hub"),
+        (httpx.Response(500, text="<html>"), "Not an AgentCom hub: HTTP 500 without JSON"),
         (httpx.Response(401, json={"code": "x", "detail": "Invalid token."}), "run `agentcom login` again"),
         (httpx.Response(400, json={"checks": [{"type": ["Wrong."]}], "tags": ["Short."]}), "checks: type: Wrong."),
         (httpx.Response(409, json=[]), "409"),

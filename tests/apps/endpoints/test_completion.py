@@ -193,7 +193,8 @@ def test_nobody_thinks_for_a_hub_without_endpoints() -> None:
     with pytest.raises(NoThinker) as nobody:
         ask(question())
 
-    assert "Nobody can think for the hub: no endpoint of grade local has a model." == nobody.value.message
+    said = nobody.value.message
+    assert said.startswith("The hub has no model to plan or judge with: no endpoint of grade local has a model. Add an")
     assert thinker() is None
     assert not Charge.objects.exists()
 

@@ -119,3 +119,15 @@ def test_a_hub_of_which_no_restart_is_wanted_is_asked_one_thing(django_assert_nu
     Socket(*named("ada"), GPU)
     with django_assert_num_queries(1):
         restarts.refresh()
+
+
+def test_what_could_not_be_sent_is_told_again(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = Socket(*named("ada"), GPU)
+    wish = ask(endpoint)
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.gateway.known.current", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ada.hears()
+
+    assert [(wish, GPU)] == ada.hears()
+    assert [] == ada.hears()

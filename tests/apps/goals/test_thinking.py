@@ -76,6 +76,7 @@ def test_a_planner_that_repeats_its_fault_ends_in_review_with_everything_kept(fo
 
     waiting = cast.fresh(goal)
     assert ("needs_review", 2) == (waiting.status, len(foundry.asked))
+    assert waiting.reason.startswith("The model gave no usable plan. The last fault: ")
     assert "after itself" in waiting.reason
     said = Event.objects.filter(kind="goal.retried").values_list("data", flat=True)
     assert all("slices" in data["said"] for data in said)
@@ -179,8 +180,9 @@ def test_a_call_that_fails_is_made_again_after_a_pause_that_doubles_and_not_for_
     assert second.not_before is not None
     assert second.not_before - timezone.now() > settings.THINKING_BACKOFF * 1.5
 
-    assert "needs_review" == due(goal).status
-    assert 3 == len(foundry.asked)
+    ended = due(goal)
+    assert ("needs_review", 3) == (ended.status, len(foundry.asked))
+    assert f"3 model calls failed. The last error: {FAILED.message}" == ended.reason
 
 
 def test_without_anybody_to_think_a_goal_waits_and_nothing_is_counted(foundry: Foundry) -> None:

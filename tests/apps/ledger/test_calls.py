@@ -190,7 +190,7 @@ def test_a_budget_lowered_below_what_is_spent_refuses_the_next_call_and_ends_non
     with pytest.raises(Exhausted) as refused:
         reserved()
     assert {"scope": "hub", "measure": "micro", "left": 0, "asked": 28_000}.items() <= refused.value.facts.items()
-    assert "The budget of hub has $0.00 left; $0.028 are needed." == refused.value.message
+    assert "$0.028 is needed, but the budget for the whole hub has $0.00 left." == refused.value.message
     actions.settle(running.call_id, USAGE, now=NOW)
 
 

@@ -61,6 +61,12 @@ def test_thinking_and_attempts_share_it_and_what_is_left_goes_back() -> None:
     assert Amount(tokens=10_000, calls=10) == granted("attempt-2", own=True)
 
 
+def test_one_of_a_measure_is_no_plural() -> None:
+    assert ["1 call", "2 calls", "0 tokens", "1 token"] == [
+        accounts.shown(*one) for one in (("calls", 1), ("calls", 2), ("tokens", 0), ("tokens", 1))
+    ]
+
+
 @pytest.mark.usefixtures("ledger")
 def test_what_was_refused_is_said_in_a_sentence_until_the_budget_is_raised() -> None:
     allow(Scope.OWN_DAY, calls=0)

@@ -62,7 +62,7 @@ def test_an_hour_of_a_state_is_never_overspent_and_the_next_one_begins_anew() ->
     with pytest.raises(Exhausted) as full:
         thought()
 
-    assert "The budget of hour 2026-11-21T12 of healing has 0 calls left; 1 calls are needed." == full.value.message
+    assert "1 call is needed, but the budget for hour 2026-11-21T12 of healing has 0 calls left." == full.value.message
     thought(now=NOW + HOUR)
 
 

@@ -271,7 +271,7 @@ def test_when_no_budget_has_room_the_next_grade_gets_it_at_once():
 
     assert ("bob", "local") == (attempt.agent.name, attempt.grade)
     event = Event.objects.get(kind="task.rerouted")
-    assert "has $0.099999 left; $0.10 are needed" in event.data["reason"]
+    assert "$0.10 is needed, but the budget for" in event.data["reason"]
 
 
 def granted(measure: str) -> list[int]:
@@ -343,7 +343,7 @@ def test_less_than_a_tenth_is_not_begun_with():
     match()
 
     assert not Attempt.objects.filter(task=task).exists()
-    assert "has 19 calls left; 20 calls are needed" in cast.fresh(task).last_error
+    assert "20 calls are needed, but the budget for" in cast.fresh(task).last_error
 
 
 def test_without_another_grade_it_rests_and_says_why():
@@ -354,7 +354,7 @@ def test_without_another_grade_it_rests_and_says_why():
     match()
 
     assert not Attempt.objects.exists()
-    assert "has $0.000001 left; $0.10 are needed. It is tried again at" in why(cast.fresh(task))
+    assert "has $0.000001 left. It is tried again at" in why(cast.fresh(task))
 
     budgets.set_budget("day", by="tests", limits=Limits())
     cast.rest(task)
