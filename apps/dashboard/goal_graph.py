@@ -41,12 +41,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Boxes, and the curves between them as SVG paths."""
+    """Boxes, all of one size, and the curves between them as SVG paths."""
 
     width: int
     height: int
     boxes: Sequence[Box]
     curves: Sequence[str]
+    box_width: int = WIDTH
+    box_height: int = HEIGHT
 
 
 def draw(nodes: Sequence[Node]) -> Picture:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db import connection
-
+from apps.events import waits
 from apps.events.refused import Invalid
 from apps.goals.models import Dependency, Goal
 
@@ -30,7 +29,7 @@ def tie(goal: Goal, prerequisites: Iterable[int]) -> None:
             raise Invalid("depends_on", f"There is no goal {pk}.")
         if found[pk].repo_id != goal.repo_id:
             raise Invalid("depends_on", f"Goal {pk} is of another repository.")
-        if pk == goal.pk or _reaches(pk, goal.pk):
+        if pk == goal.pk or waits.reaches(pk, goal.pk, _before):
             raise Invalid("depends_on", f"Goal {pk} waits for goal {goal.pk} already; that would be a circle.")
     Dependency.objects.bulk_create([Dependency(goal=goal, prerequisite_id=pk) for pk in wanted])
 
@@ -50,21 +49,10 @@ def missing(goal: Goal) -> list[int]:
     return list(rows.order_by("prerequisite").values_list("prerequisite", flat=True))
 
 
-def _reaches(start: int, end: int) -> bool:
-    """Whether `start` waits, directly or not, for `end`."""
-    seen: set[int] = set()
-    front = [start]
-    while front:
-        seen.update(front)
-        rows = Dependency.objects.filter(goal__in=front).values_list("prerequisite", flat=True)
-        front = [pk for pk in set(rows) if pk not in seen]
-        if end in front:
-            return True
-    return False
-
-
 def one_at_a_time() -> None:
-    """Two edges added at once could close a circle that neither sees; SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+    """Until this transaction ends nobody else ties goals, or counts those of the hub's own."""
+    waits.one_at_a_time(_ADVISORY_LOCK)
+
+
+def _before(goals: Iterable[int]) -> Iterable[int]:
+    return Dependency.objects.filter(goal__in=goals).values_list("prerequisite", flat=True)

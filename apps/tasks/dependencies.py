@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from apps.events import waits
 from apps.events.kinds import Kind
 from apps.events.log import record, transition
 from apps.events.prepared import Prepared
@@ -85,9 +85,9 @@ def add(task: Task, prerequisite: int, *, by: str) -> None:
 
     Call inside a transaction.
     """
-    _one_at_a_time()
+    waits.one_at_a_time(_ADVISORY_LOCK)
     (before,) = lock_prerequisites([prerequisite])
-    if before.pk == task.pk or _reaches(before.pk, task.pk):
+    if before.pk == task.pk or waits.reaches(before.pk, task.pk, _before):
         raise Invalid("depends_on", f"Task {before.pk} waits for task {task.pk} already; that would be a circle.")
     fresh = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     if fresh.status not in (TaskStatus.QUEUED, TaskStatus.WAITING):
@@ -136,21 +136,5 @@ def _waiting_for(task: Task) -> list[Task]:
     return list(waiting.order_by("pk"))
 
 
-def _reaches(start: int, goal: int) -> bool:
-    """Whether `start` waits, directly or not, for `goal`."""
-    seen: set[int] = set()
-    front = [start]
-    while front:
-        seen.update(front)
-        after = Dependency.objects.filter(task__in=front).values_list("prerequisite", flat=True)
-        front = [pk for pk in set(after) if pk not in seen]
-        if goal in front:
-            return True
-    return False
-
-
-def _one_at_a_time() -> None:
-    """Two edges added at once could close a circle that neither sees; SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+def _before(tasks: Iterable[int]) -> Iterable[int]:
+    return Dependency.objects.filter(task__in=tasks).values_list("prerequisite", flat=True)

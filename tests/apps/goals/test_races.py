@@ -6,10 +6,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from apps.events import waits
 from apps.events.refused import Refused
 from apps.goals import actions, dependencies, own
 from apps.tasks.models import Task
@@ -78,19 +80,19 @@ def test_a_goal_that_is_made_to_wait_in_the_moment_of_its_turn_does_not_begin() 
 def test_two_who_tie_their_goals_to_each_others_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     cast.repo("sample")
     first, second, third = (planning.goal(title) for title in ("First", "Second", "Third"))
-    real, looking = dependencies._reaches, threading.Event()
+    real, looking = waits.reaches, threading.Event()
 
-    def slowly(start: int, end: int) -> bool:
+    def slowly(*args: Any) -> bool:
         if not looking.is_set():
             looking.set()
             until_another_waits()
-        return real(start, end)
+        return real(*args)
 
     def edit_second() -> None:
         looking.wait(10)
         actions.edit(second, by="bob", depends_on=[third.pk])
 
-    monkeypatch.setattr(dependencies, "_reaches", slowly)
+    monkeypatch.setattr(waits, "reaches", slowly)
     ended = together(lambda: actions.edit(first, by="ann", depends_on=[second.pk]), edit_second)
 
     assert ["", ""] == ended
