@@ -31,7 +31,6 @@ HTTPS = env.bool("AGENTCOM_HTTPS", default=BASE_URL.startswith("https://"))
 CSRF_TRUSTED_ORIGINS = [BASE_URL] if BASE_URL else []
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +29,10 @@ FAST = {
     "AGENTCOM_RETRY_BACKOFF_SECONDS": "0.2",
 }
 """Leases and waits short enough to be lived through in a test."""
+
+
+_MADE: list[tuple[Path, str]] = []
+"""A data directory as a new hub makes it, and a token; it takes as long as the shorter tests."""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -99,14 +106,27 @@ class Hub:
         return done.stdout.strip()
 
     def prepare(self) -> Hub:
-        """Make the database and an integration token that may do everything."""
-        self._token = self.shell(
+        """Make the database and an integration token that may do everything; on SQLite a copy of what was made once."""
+        if "DATABASE_URL" in self.env:
+            self._token = self._made()
+            return self
+        if not _MADE:
+            self._token = self._made()
+            kept = Path(tempfile.mkdtemp(prefix="agentcom-hub-"))
+            atexit.register(shutil.rmtree, kept, ignore_errors=True)
+            shutil.copytree(self.data_dir, kept, dirs_exist_ok=True)
+            _MADE.append((kept, self._token))
+        kept, self._token = _MADE[0]
+        shutil.copytree(kept, self.data_dir, dirs_exist_ok=True)
+        return self
+
+    def _made(self) -> str:
+        return self.shell(
             "from django.core.management import call_command; call_command('migrate', verbosity=0);"
             "from django.contrib.auth.models import User; from apps.agents import tokens, scopes;"
             "u = User.objects.create_superuser('tester', password='a long password');"
             "print(tokens.mint('integration', user=u, scopes=scopes.SCOPES, by='tests')[1])"
         )
-        return self
 
     def shell(self, code: str) -> str:
         """Run Python inside this hub's Django; the last line that it printed."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import psycopg
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DEFAULT_DB_ALIAS
@@ -55,7 +54,8 @@ def _run(database: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> Any:
     database.validate_no_broken_transaction()
     if database.vendor == "sqlite":
         return database.connection.execute(_qmark(sql), params)
-    return psycopg.Cursor(database.connection).execute(sql, params)
+    # Django's name for psycopg, which a hub on SQLite need not have loaded: that takes a while.
+    return database.Database.Cursor(database.connection).execute(sql, params)
 
 
 @lru_cache(maxsize=1_024)

@@ -25,6 +25,11 @@ def visible(text: str) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """The text for a terminal: what cannot be printed, and so might steer it, is a space."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str, longest: int = 200) -> str:
     """The text on one line, its spaces collapsed, cut with an ellipsis."""
     line = " ".join(visible(text).split())

@@ -65,6 +65,8 @@ def _login(asked: argparse.Namespace) -> int:
 def _goal(asked: argparse.Namespace) -> int:
     hub = _open(account.known())
     if verb := _verb(asked.words, GOAL_VERBS):
+        if asked.file:
+            raise Usage(f"--file hands a goal in; it says nothing to {verb}.")
         return _on_goal(hub, verb, int(asked.words[1]), asked)
     made = hub.hand_in("/api/goals", _wanted_document(asked) if asked.file else _wanted_goal(asked))
     _tell(asked, made, [f"goal {made['id']} is in the backlog: {hub.hub}/goals/{made['id']}"])

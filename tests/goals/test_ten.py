@@ -15,7 +15,8 @@ from tests.goals.cases import CASES, Case
 from tests.goals.conftest import MICRO_IN, MICRO_OUT
 from tests.goals.works import Spent, Works
 
-pytestmark = [pytest.mark.django_db, pytest.mark.bwrap]
+# What they ask of a database is asked on each of them in tests/apps/goals; here it is the real work that takes long.
+pytestmark = [pytest.mark.django_db, pytest.mark.bwrap, pytest.mark.one_database]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

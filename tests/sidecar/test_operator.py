@@ -115,6 +115,11 @@ def test_what_a_document_would_make_void_is_refused(agentcom, tmp_path, capsys, 
     assert not Goal.objects.exists()
 
 
+def test_a_document_says_nothing_to_another_verb(agentcom, tmp_path, capsys):
+    assert 2 == agentcom("goal", "show", "7", "--file", str(tmp_path / "goal.xml"))
+    assert "says nothing to show" in capsys.readouterr().err
+
+
 def test_goals_are_listed(agentcom, capsys):
     planning.goal("One\x1b[2J")
     planning.goal("Two", GoalStatus.NEEDS_REVIEW)

@@ -318,7 +318,7 @@ class TestTogether:
     def test_many_wishes_of_its_own_at_once_become_no_more_goals_than_may_be_open(self, real: Real) -> None:
         foundry, threads = real
         wanted = actions.Wanted(title="Mend it", repo=foundry.workshop.repo, source=Source.HEALING)
-        threads.do([allowed(partial(own.submit_own, wanted, fingerprint=f"fault {n}")) for n in range(6)])
+        threads.do([allowed(partial(own.submit_own, wanted, fingerprint=f"fault {n}")) for n in range(4)])
 
         assert MOST_HEALING == Goal.objects.own().count()
 

@@ -26,7 +26,7 @@ from tests.apps.ledger import till
 from tests.model.crew import Crew
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
-THREADS, CALLS = 50, 40 if os.environ.get("AGENTCOM_MODEL") == "quick" else 200
+THREADS, CALLS = 50, 200 if os.environ.get("AGENTCOM_MODEL") == "long" else 40
 DOLLAR = Limits(micro=1_000_000, calls=400)
 
 

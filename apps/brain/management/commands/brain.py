@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from apps.brain import actions, read
 from apps.brain.budgets import ALL_STATES, Purse
 from apps.brain.models import Stay
+from apps.forge.plain import printable
 from apps.ledger.accounts import shown
 
 BY = "manage.py"
@@ -33,7 +34,7 @@ class Command(BaseCommand):
 
     def _status(self, _: dict[str, Any]) -> None:
         for line in status(read.report(stays=0)):
-            self.stdout.write(plain(line))
+            self.stdout.write(printable(line))
 
     def _pause(self, options: dict[str, Any]) -> None:
         done = actions.pause(by=BY, reason=options["reason"])
@@ -44,22 +45,17 @@ class Command(BaseCommand):
 
     def _history(self, options: dict[str, Any]) -> None:
         for stay in Stay.objects.all()[: max(1, options["last"])]:
-            self.stdout.write(plain(line_of(stay)))
+            self.stdout.write(printable(line_of(stay)))
 
     def _think(self, options: dict[str, Any]) -> None:
         before = actions.current().transition_count
         actions.think()
         moved = list(Stay.objects.filter(move__gt=before).order_by("move"))
         for stay in moved:
-            self.stdout.write(plain(line_of(stay)))
+            self.stdout.write(printable(line_of(stay)))
         if not moved:
             self.stdout.write("It stays where it is.")
         self._status(options)
-
-
-def plain(text: str) -> str:
-    """What others wrote, such as why the hub is paused, must not reach the terminal as it is."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def status(report: read.Report) -> list[str]:

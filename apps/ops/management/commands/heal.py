@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.forge.plain import printable
 from apps.ops.assessment import HealthReport
 from apps.ops.healing import Applied, Healed, heal
 from apps.ops.models import Healing
@@ -84,6 +85,4 @@ def _action(one: Applied) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
-    # what others wrote, such as the name of a check, must not reach the terminal as it is
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return textwrap.wrap(plain, COLUMNS, subsequent_indent=" " * indent) or [""]
+    return textwrap.wrap(printable(text), COLUMNS, subsequent_indent=" " * indent) or [""]
