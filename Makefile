@@ -41,10 +41,10 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	AGENTCOM_BASE_URL=https://hub.example $(MANAGE) check --deploy
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
-# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Journeys have processes of their own and
-# wait more than they compute; they run beside both.
-APART := tests/sidecar tests/attacks
-PROCESSES := tests/journeys
+# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Journeys, and attacks on a sidecar, have
+# processes of their own; they run beside both. So the three end at about the same time.
+APART := tests/sidecar
+PROCESSES := tests/journeys tests/attacks
 ON_SQLITE := env -u DATABASE_URL -u REDIS_URL
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
