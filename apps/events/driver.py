@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DEFAULT_DB_ALIAS
 
 _PLACE = re.compile(r"(?<!%)%s")
@@ -44,8 +43,8 @@ def insert(sql: str, params: Sequence[Any], key: str) -> int:
         return int(_run(database, f"{sql} RETURNING {key}", params).fetchone()[0])
 
 
-def _run(database: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> Any:
-    """The cursor that ran it."""
+def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
+    """The cursor that ran it; `database` is one of Django's connections."""
     if database.execute_wrappers or database.queries_logged:
         counted = database.cursor()
         counted.execute(sql, params)
