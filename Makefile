@@ -41,23 +41,25 @@ lint: dev  ## form, types, layers, migrations, settings and API schema, without 
 	AGENTCOM_BASE_URL=https://hub.example $(MANAGE) check --deploy
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
-# Those of the sidecar need no database; they run behind the tests on PostgreSQL. Journeys, and attacks on a sidecar, have
-# processes of their own; they run beside both. So the three end at about the same time.
-APART := tests/sidecar
+# Journeys, and attacks on a sidecar, have processes of their own; those of the sidecar need no database. They run beside the
+# others and before them in the line for a core: they have more to do with time.
 PROCESSES := tests/journeys tests/attacks
+SIDECAR := tests/sidecar
+APART := $(if $(TESTS),,$(PROCESSES) $(SIDECAR))
 ON_SQLITE := env -u DATABASE_URL -u REDIS_URL
+ON_POSTGRES := DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL)
 
 check: lint  ## everything a change must pass: lint, tests on SQLite, tests on PostgreSQL and Redis
-	@said=$$(mktemp) && waited=$$(mktemp) && \
-	{ { DATABASE_URL=$(CHECK_DATABASE_URL) REDIS_URL=$(CHECK_REDIS_URL) nice -n 10 $(PYTEST) --only-database $(TESTS); theirs=$$?; \
-	$(if $(TESTS),,$(ON_SQLITE) nice -n 10 $(PYTEST) -m "not postgres" $(APART) || exit 1;) exit $$theirs; } >$$said 2>&1 & \
-	second=$$!; \
-	{ $(if $(TESTS),true,$(ON_SQLITE) $(PYTEST) -m "not postgres" $(PROCESSES)); } >$$waited 2>&1 & third=$$!; \
-	$(ON_SQLITE) $(PYTEST) -m "not postgres" $(if $(TESTS),$(TESTS),$(APART:%=--ignore=%) $(PROCESSES:%=--ignore=%)); first=$$?; \
-	wait $$third; third=$$?; wait $$second; second=$$?; \
-	printf '\n== with processes of their own, which ran beside it\n'; cat $$waited; \
-	printf '\n== on PostgreSQL and Redis, and the sidecar by itself, which ran beside it\n'; cat $$said; rm -f $$said $$waited; \
-	test $$first -eq 0 -a $$second -eq 0 -a $$third -eq 0; }
+	@said=$$(mktemp -d) && \
+	{ $(ON_POSTGRES) nice -n 10 $(PYTEST) --only-database $(TESTS) >$$said/database 2>&1 & database=$$!; \
+	$(if $(APART),$(ON_SQLITE) $(PYTEST) -m "not postgres" $(PROCESSES),true) >$$said/processes 2>&1 & processes=$$!; \
+	$(if $(APART),$(ON_SQLITE) $(PYTEST) -m "not postgres" $(SIDECAR),true) >$$said/sidecar 2>&1 & sidecar=$$!; \
+	$(ON_SQLITE) nice -n 5 $(PYTEST) -m "not postgres" $(TESTS) $(APART:%=--ignore=%); ended=$$?; \
+	wait $$sidecar || ended=1; wait $$processes || ended=1; wait $$database || ended=1; \
+	printf '\n== the sidecar, which ran beside it\n'; cat $$said/sidecar; \
+	printf '\n== with processes of their own, which ran beside it\n'; cat $$said/processes; \
+	printf '\n== on PostgreSQL and Redis, which ran beside it\n'; cat $$said/database; rm -rf $$said; \
+	exit $$ended; }
 
 bench: dev  ## measure speed on SQLite, and on PostgreSQL + Redis where they answer (docs/bench.md)
 	@$(VENV)/python -m tests.bench $(ARGS)

@@ -7,6 +7,7 @@ run on PostgreSQL.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import subprocess
@@ -81,6 +82,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if touches_database(item)]
     config.hook.pytest_deselected(items=[item for item in items if not touches_database(item)])
     items[:] = kept
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was loaded stays to the end, so that the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def touches_database(item: pytest.Item) -> bool:

@@ -133,12 +133,12 @@ MUTANTS = (
         "",
         "test_dependencies.py",
     ),
-    _in(
-        "dependencies",
+    Mutant(
         "a circle is found only when it is short",
-        "        if goal in front:\n            return True\n",
-        "        return goal in front\n",
-        "test_dependencies.py::test_a_circle_of_any_length_is_refused",
+        "apps/events/waits.py",
+        "        if end in front:\n            return True\n",
+        "        return end in front\n",
+        (f"{TESTS}test_dependencies.py::test_a_circle_of_any_length_is_refused",),
     ),
     _in(
         "dependencies",
