@@ -53,7 +53,7 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
     database.validate_no_broken_transaction()
     if database.vendor == "sqlite":
         return database.connection.execute(_qmark(sql), params)
-    # Django's name for psycopg, which a hub on SQLite need not have loaded: that takes a while.
+    # psycopg, by the name that Django's connection has for it
     return database.Database.Cursor(database.connection).execute(sql, params)
 
 
